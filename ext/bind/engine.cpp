@@ -1,0 +1,67 @@
+#include "bind.hpp"
+#include "engine.hpp"
+
+using namespace nb::literals;
+
+namespace mullama::bind {
+
+namespace {
+
+// Closing joins the engine's thread, which can take an encoder pass: let other Python threads run.
+void close_without_gil(Engine & engine) {
+    const nb::gil_scoped_release release;
+    engine.close();
+}
+
+template <class T> nb::list field_names() {
+    nb::list names;
+    T value;
+    Fields<T>::visit(value, [&](const char * name, auto &) { names.append(name); });
+    return names;
+}
+
+} // namespace
+
+void bind_engine(nb::module_ & module) {
+    nb::class_<EngineCounters>(module, "EngineCounters")
+        .def_ro("requests", &EngineCounters::requests)
+        .def_ro("prompt_tokens", &EngineCounters::prompt_tokens)
+        .def_ro("generated_tokens", &EngineCounters::generated_tokens)
+        .def_ro("steps", &EngineCounters::steps)
+        .def_ro("active", &EngineCounters::active)
+        .def_ro("queued", &EngineCounters::queued);
+
+    nb::class_<Engine>(module, "Engine")
+        .def(
+            "__init__",
+            [](Engine * self, std::shared_ptr<Model> model, std::shared_ptr<Media> media, const EngineParams & params) {
+                const nb::gil_scoped_release release;
+                new (self) Engine(std::move(model), std::move(media), params);
+            },
+            "model"_a, "media"_a.none(), "params"_a)
+        .def(
+            "submit",
+            [](Engine & self, std::shared_ptr<Prompt> prompt, const SamplingParams & sampling, const Limits & limits) {
+                const nb::gil_scoped_release release;
+                return self.submit(std::move(prompt), sampling, limits);
+            },
+            "prompt"_a, "sampling"_a, "limits"_a)
+        .def("close", &close_without_gil)
+        .def_prop_ro("n_ctx", &Engine::n_ctx)
+        .def_prop_ro("counters", &Engine::counters)
+        .def(
+            "wait_ready", [](const Engine & self, int ms) { return self.mailbox()->wait_ready(std::chrono::milliseconds(ms)); },
+            "timeout_ms"_a, nb::call_guard<nb::gil_scoped_release>())
+        .def_prop_ro("finished", [](const Engine & self) { return self.mailbox()->finished(); });
+
+    // For the test that keeps dataclass, caster and core in step.
+    nb::dict fields;
+    fields[Fields<SamplingParams>::name] = field_names<SamplingParams>();
+    fields[Fields<Limits>::name] = field_names<Limits>();
+    fields[Fields<ModelParams>::name] = field_names<ModelParams>();
+    fields[Fields<MediaParams>::name] = field_names<MediaParams>();
+    fields[Fields<EngineParams>::name] = field_names<EngineParams>();
+    module.attr("OPTION_FIELDS") = fields;
+}
+
+} // namespace mullama::bind

@@ -1,0 +1,12 @@
+#include "bind.hpp"
+
+NB_MODULE(_core, module) {
+    using namespace mullama::bind;
+    module.doc() = "Native core of mullama_media. Private: use mullama_media.engine.";
+    bind_errors();
+    bind_backend(module);
+    bind_model(module);
+    bind_prompt(module);
+    bind_stream(module);
+    bind_engine(module);
+}

@@ -1,0 +1,83 @@
+// Which fields of a Python options dataclass go into which field of a core struct: one line each.
+// Defaults, ranges and docs live in Python alone. None leaves the core's "not set" value.
+#pragma once
+
+#include "engine.hpp"
+#include "media.hpp"
+#include "model.hpp"
+#include "sampling.hpp"
+
+namespace mullama::bind {
+
+template <class T> struct Fields;
+
+template <> struct Fields<SamplingParams> {
+    static constexpr const char * module = "mullama_media.engine.sampling";
+    static constexpr const char * name = "SamplingParams";
+    template <class F> static void visit(SamplingParams & to, F && field) {
+        field("temperature", to.temperature);
+        field("top_k", to.top_k);
+        field("top_p", to.top_p);
+        field("min_p", to.min_p);
+        field("repeat_penalty", to.repeat_penalty);
+        field("frequency_penalty", to.frequency_penalty);
+        field("presence_penalty", to.presence_penalty);
+        field("penalty_last_n", to.penalty_last_n);
+        field("seed", to.seed);
+        field("logprobs", to.logprobs);
+    }
+};
+
+template <> struct Fields<Limits> {
+    static constexpr const char * module = "mullama_media.engine.stream";
+    static constexpr const char * name = "StreamConfig";
+    template <class F> static void visit(Limits & to, F && field) {
+        field("max_tokens", to.max_tokens);
+        field("stop", to.stop);
+        field("buffer_tokens", to.buffer_tokens);
+    }
+};
+
+template <> struct Fields<ModelParams> {
+    static constexpr const char * module = "mullama_media.engine.params";
+    static constexpr const char * name = "ModelParams";
+    template <class F> static void visit(ModelParams & to, F && field) {
+        field("gpu_layers", to.gpu_layers);
+        field("split_mode", to.split_mode);
+        field("main_gpu", to.main_gpu);
+        field("mmap", to.mmap);
+        field("mlock", to.mlock);
+        field("check_tensors", to.check_tensors);
+        field("vocab_only", to.vocab_only);
+    }
+};
+
+template <> struct Fields<MediaParams> {
+    static constexpr const char * module = "mullama_media.engine.params";
+    static constexpr const char * name = "MediaParams";
+    template <class F> static void visit(MediaParams & to, F && field) {
+        field("use_gpu", to.use_gpu);
+        field("threads", to.threads);
+        field("image_min_tokens", to.image_min_tokens);
+        field("image_max_tokens", to.image_max_tokens);
+    }
+};
+
+template <> struct Fields<EngineParams> {
+    static constexpr const char * module = "mullama_media.engine.params";
+    static constexpr const char * name = "EngineParams";
+    template <class F> static void visit(EngineParams & to, F && field) {
+        field("n_ctx", to.n_ctx);
+        field("n_parallel", to.n_parallel);
+        field("n_batch", to.n_batch);
+        field("n_ubatch", to.n_ubatch);
+        field("threads", to.threads);
+        field("threads_batch", to.threads_batch);
+        field("flash_attention", to.flash_attention);
+        field("cache_type_k", to.cache_type_k);
+        field("cache_type_v", to.cache_type_v);
+        field("offload_kqv", to.offload_kqv);
+    }
+};
+
+} // namespace mullama::bind

@@ -1,0 +1,36 @@
+# The Python module and what the wheel carries beside it.
+
+find_package(Python 3.11 REQUIRED COMPONENTS Interpreter Development.Module)
+execute_process(
+  COMMAND ${Python_EXECUTABLE} -m nanobind --cmake_dir
+  OUTPUT_VARIABLE nanobind_ROOT OUTPUT_STRIP_TRAILING_WHITESPACE COMMAND_ERROR_IS_FATAL ANY)
+find_package(nanobind 3 CONFIG REQUIRED)
+
+nanobind_add_module(_core NB_STATIC NB_DOMAIN mullama STABLE_ABI
+  bind/backend.cpp
+  bind/engine.cpp
+  bind/errors.cpp
+  bind/model.cpp
+  bind/module.cpp
+  bind/prompt.cpp
+  bind/stream.cpp
+)
+target_link_libraries(_core PRIVATE mullama_core)
+target_compile_definitions(_core PRIVATE MULLAMA_PIN="${MULLAMA_PIN}" MULLAMA_VERSION="${SKBUILD_PROJECT_VERSION}")
+mullama_warnings(_core)
+if(APPLE)
+  set_target_properties(_core PROPERTIES INSTALL_RPATH "@loader_path/lib")
+elseif(UNIX)
+  set_target_properties(_core PROPERTIES INSTALL_RPATH "$ORIGIN/lib")
+  target_link_options(_core PRIVATE -Wl,--exclude-libs,ALL)
+endif()
+
+install(TARGETS _core LIBRARY DESTINATION mullama_media COMPONENT mullama)
+if(BUILD_SHARED_LIBS OR GGML_BACKEND_DL)
+  install(TARGETS ggml-base ggml ${MULLAMA_GGML_MODULES}
+    LIBRARY DESTINATION mullama_media/lib COMPONENT mullama
+    RUNTIME DESTINATION mullama_media/lib COMPONENT mullama)
+endif()
+install(FILES ${LLAMA_CPP_DIR}/LICENSE DESTINATION mullama_media/licenses RENAME llama.cpp.txt COMPONENT mullama)
+install(FILES ${LLAMA_CPP_DIR}/licenses/LICENSE-jsonhpp DESTINATION mullama_media/licenses RENAME nlohmann-json.txt COMPONENT mullama)
+install(FILES ${LLAMA_CPP_DIR}/AUTHORS DESTINATION mullama_media/licenses RENAME llama.cpp-authors.txt COMPONENT mullama)

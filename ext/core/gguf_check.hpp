@@ -1,0 +1,15 @@
+// Reads a GGUF header and refuses a file that is broken or does not fit, before llama.cpp sees it.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace mullama {
+
+// Throws Error(model_load) for a missing, foreign, truncated or non-model file.
+void check_model_file(const std::string & path);
+
+// Likewise for an mmproj; n_embd is the width of the language model's input, in floats per token.
+void check_mmproj_file(const std::string & path, int32_t n_embd);
+
+} // namespace mullama

@@ -1,0 +1,39 @@
+// Survive GGML_ABORT: upstream aborts the process on input it did not expect. While a Guard is
+// alive on a thread, an abort on that thread throws instead.
+#pragma once
+
+#include "error.hpp"
+
+#include <string>
+#include <utility>
+
+namespace mullama {
+
+void install_abort_handler(); // once per process
+
+class Guard {
+  public:
+    Guard();
+    ~Guard();
+    Guard(const Guard &) = delete;
+    Guard & operator=(const Guard &) = delete;
+};
+
+// Thrown by the handler; `what()` is upstream's message without its source path.
+class BackendAbort : public std::runtime_error {
+  public:
+    using std::runtime_error::runtime_error;
+};
+
+// Runs fn under a Guard and reports an abort as Error(code). What upstream had allocated below the
+// aborting frame may leak; the object being built must not be used again.
+template <class F> auto guarded(Errc code, const std::string & where, F && fn) {
+    const Guard guard;
+    try {
+        return std::forward<F>(fn)();
+    } catch (const BackendAbort & abort) {
+        throw Error(code, std::string("llama.cpp refused the input: ") + abort.what(), where);
+    }
+}
+
+} // namespace mullama

@@ -1,0 +1,85 @@
+// The vision and audio encoders of an mmproj, through libmtmd. media.cpp alone includes mtmd.h.
+#pragma once
+
+#include "model.hpp"
+
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+struct mtmd_context;
+struct mtmd_input_chunk;
+
+namespace mullama {
+
+struct MediaParams {
+    bool use_gpu = true;
+    int32_t threads = 0;          // 0: as many as the machine has for arithmetic
+    int32_t image_min_tokens = 0; // 0: what the model says
+    int32_t image_max_tokens = 0;
+};
+
+// A picture or recording as it goes into a prompt.
+struct Medium {
+    enum class Kind { image, audio } kind = Kind::image;
+    uint32_t width = 0;            // image only, pixels
+    uint32_t height = 0;
+    std::vector<uint8_t> pixels;   // RGB, height * width * 3
+    std::vector<float> samples;    // audio: mono, at Media::sample_rate()
+};
+
+// A part of a prompt between media, or one piece of a medium (a picture may make several).
+struct PromptChunk {
+    std::vector<llama_token> tokens;                // text chunk
+    std::shared_ptr<const mtmd_input_chunk> media;  // media chunk, preprocessed, not yet encoded
+    bool is_audio = false;
+    int32_t n_tokens = 0; // rows in the batch
+    int32_t n_pos = 0;    // positions in the sequence (differs from n_tokens under M-RoPE)
+};
+
+// A prompt part before tokenisation.
+struct PromptPart {
+    std::string text;
+    bool parse_special = true;
+    std::shared_ptr<const Medium> medium; // set: a medium, text unused
+};
+
+class Media {
+  public:
+    // Blocks. Throws Error(model_load) naming the file and the reason.
+    static std::shared_ptr<Media> load(std::shared_ptr<const Model> model, const std::string & path,
+                                       const MediaParams & params);
+    ~Media();
+
+    const std::string & path() const { return path_; }
+    bool vision() const;
+    bool audio() const;
+    int32_t sample_rate() const; // Hz; 0 without audio
+
+    // Tokenises text and preprocesses media. Thread-safe; blocks for the preprocessing.
+    std::vector<PromptChunk> tokenize(const std::vector<PromptPart> & parts, bool add_special) const;
+
+    // Embeddings of one media chunk, n_tokens rows of n_embd_inp floats. Serialised by a lock; blocks
+    // for the whole encoder pass.
+    std::vector<float> encode(const PromptChunk & chunk);
+
+    bool non_causal(const PromptChunk & chunk) const; // its rows attend to each other both ways
+    int32_t pos_per_row() const;                      // 4 under M-RoPE, else 1
+    // Positions of the chunk's rows when it starts at pos_0: pos_per_row() values a row, row-major.
+    std::vector<llama_pos> positions(const PromptChunk & chunk, llama_pos pos_0) const;
+
+  private:
+    Media() = default;
+
+    struct Deleter {
+        void operator()(mtmd_context * context) const;
+    };
+    std::string path_;
+    std::shared_ptr<const Model> model_; // outlives the context below
+    std::unique_ptr<mtmd_context, Deleter> context_;
+    std::mutex encoding_;
+};
+
+} // namespace mullama

@@ -1,0 +1,36 @@
+// From parts or chat messages to the chunks a sequence is prefilled with.
+#pragma once
+
+#include "media.hpp"
+#include "model.hpp"
+
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace mullama {
+
+struct Prompt {
+    std::vector<PromptChunk> chunks;
+    int32_t n_tokens = 0; // rows to evaluate
+    int32_t n_pos = 0;    // positions they take
+    bool has_media = false;
+};
+
+struct PromptMessage {
+    std::string role;
+    std::vector<PromptPart> parts;
+};
+
+// Plain parts, for completion. media may be null when no part is a medium.
+// Thread-safe; blocks for tokenisation and media preprocessing.
+std::shared_ptr<const Prompt> prompt_of_parts(const Model & model, const Media * media,
+                                              const std::vector<PromptPart> & parts, bool add_special);
+
+// Messages through the model's chat template. What a user or tool wrote can neither place media
+// nor act as a control token: such text is tokenised apart, as plain text.
+std::shared_ptr<const Prompt> prompt_of_messages(const Model & model, const Media * media,
+                                                 const std::vector<PromptMessage> & messages,
+                                                 const ChatOptions & options);
+
+} // namespace mullama

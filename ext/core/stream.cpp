@@ -1,0 +1,110 @@
+#include "stream.hpp"
+
+#include <utility>
+
+namespace mullama {
+
+void Mailbox::publish(const std::vector<uint64_t> & ids) {
+    if (ids.empty()) {
+        return;
+    }
+    {
+        const std::lock_guard lock(mutex_);
+        ids_.insert(ids_.end(), ids.begin(), ids.end());
+    }
+    ready_.notify_one();
+}
+
+void Mailbox::wait_for_work(std::chrono::milliseconds timeout) {
+    std::unique_lock lock(mutex_);
+    work_.wait_for(lock, timeout, [this] { return woken_; });
+    woken_ = false;
+}
+
+void Mailbox::finish() {
+    {
+        const std::lock_guard lock(mutex_);
+        finished_ = true;
+    }
+    ready_.notify_all();
+}
+
+void Mailbox::wake() {
+    {
+        const std::lock_guard lock(mutex_);
+        woken_ = true;
+    }
+    work_.notify_one();
+}
+
+std::vector<uint64_t> Mailbox::wait_ready(std::chrono::milliseconds timeout) {
+    std::unique_lock lock(mutex_);
+    ready_.wait_for(lock, timeout, [this] { return !ids_.empty() || finished_; });
+    return std::exchange(ids_, {});
+}
+
+bool Mailbox::finished() const {
+    const std::lock_guard lock(mutex_);
+    return finished_;
+}
+
+Stream::Stream(uint64_t id, size_t capacity, std::shared_ptr<Mailbox> mailbox)
+    : id_(id), capacity_(capacity), mailbox_(std::move(mailbox)) {}
+
+bool Stream::has_room() const {
+    const std::lock_guard lock(mutex_);
+    return events_.size() < capacity_;
+}
+
+void Stream::push(TokenEvent event) {
+    {
+        const std::lock_guard lock(mutex_);
+        events_.push_back(std::move(event));
+    }
+    changed_.notify_all();
+}
+
+void Stream::finish(Terminal terminal) {
+    {
+        const std::lock_guard lock(mutex_);
+        if (terminal_) {
+            return;
+        }
+        terminal_ = std::move(terminal);
+    }
+    changed_.notify_all();
+}
+
+void Stream::subscribe() { subscribed_.store(true, std::memory_order_relaxed); }
+
+void Stream::cancel() {
+    cancelled_.store(true, std::memory_order_relaxed);
+    mailbox_->wake();
+}
+
+bool Stream::wait(std::chrono::milliseconds timeout) const {
+    std::unique_lock lock(mutex_);
+    return changed_.wait_for(lock, timeout, [this] { return !events_.empty() || terminal_; });
+}
+
+std::vector<TokenEvent> Stream::take() {
+    std::vector<TokenEvent> out;
+    bool was_full = false;
+    {
+        const std::lock_guard lock(mutex_);
+        was_full = events_.size() >= capacity_;
+        out.assign(std::make_move_iterator(events_.begin()), std::make_move_iterator(events_.end()));
+        events_.clear();
+    }
+    if (was_full) {
+        mailbox_->wake(); // the engine had paused this request
+    }
+    return out;
+}
+
+std::optional<Terminal> Stream::terminal() const {
+    const std::lock_guard lock(mutex_);
+    return events_.empty() ? terminal_ : std::nullopt;
+}
+
+} // namespace mullama

@@ -1,0 +1,105 @@
+// The bounded channel between the engine's thread and whoever reads one request.
+#pragma once
+
+#include "error.hpp"
+#include "sampling.hpp"
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace mullama {
+
+struct TokenEvent {
+    llama_token token = 0;
+    std::string text; // may be empty while a character or stop string is held back
+    std::optional<TokenLogprobs> logprobs;
+};
+
+enum class Finish { stop, length, cancelled, error };
+
+// Milliseconds; -1 where the request never got so far.
+struct Timings {
+    double queue_ms = -1;       // submitted -> admitted
+    double encode_ms = 0;       // in vision and audio encoders
+    double prefill_ms = -1;     // admitted -> first token sampled, encoders included
+    double first_token_ms = -1; // submitted -> first token sampled
+    double decode_ms = 0;       // first token -> end
+    int32_t prompt_tokens = 0;
+    int32_t generated_tokens = 0;
+};
+
+// How a request ended. There is exactly one per request, and nothing comes after it.
+struct Terminal {
+    Finish finish = Finish::stop;
+    std::string text;        // what had been held back
+    std::string stop_string; // the one that ended it, if one did
+    std::optional<Error> error;
+    Timings timings;
+};
+
+// Wakes the two sides. Shared by an engine and its streams, so either may outlive the other.
+class Mailbox {
+  public:
+    // Engine side.
+    void publish(const std::vector<uint64_t> & ids);        // these streams have something to read
+    void wait_for_work(std::chrono::milliseconds timeout);  // until wake() or timeout
+    void finish();                                          // nothing will be published any more
+
+    // Reader side.
+    void wake();
+    // Ids published since the last call; empty on timeout or once finished. Blocks.
+    std::vector<uint64_t> wait_ready(std::chrono::milliseconds timeout);
+    bool finished() const;
+
+  private:
+    mutable std::mutex mutex_;
+    std::condition_variable work_;
+    std::condition_variable ready_;
+    std::vector<uint64_t> ids_;
+    bool woken_ = false;
+    bool finished_ = false;
+};
+
+// Every method is thread-safe.
+class Stream {
+  public:
+    Stream(uint64_t id, size_t capacity, std::shared_ptr<Mailbox> mailbox);
+
+    uint64_t id() const { return id_; }
+
+    // Engine side. push() beyond the capacity is the engine's error; it asks has_room() first.
+    bool has_room() const;
+    void push(TokenEvent event);
+    void finish(Terminal terminal);
+    bool cancel_requested() const { return cancelled_.load(std::memory_order_relaxed); }
+    bool subscribed() const { return subscribed_.load(std::memory_order_relaxed); }
+
+    // Reader side.
+    void subscribe(); // from now on events are announced through the mailbox
+    void cancel(); // idempotent; the terminal event still comes
+    // Waits for an event or the end; false on timeout.
+    bool wait(std::chrono::milliseconds timeout) const;
+    std::vector<TokenEvent> take();          // everything buffered; never blocks
+    std::optional<Terminal> terminal() const; // only once the buffer is empty
+
+  private:
+    const uint64_t id_;
+    const size_t capacity_;
+    const std::shared_ptr<Mailbox> mailbox_;
+    mutable std::mutex mutex_;
+    mutable std::condition_variable changed_;
+    std::deque<TokenEvent> events_;
+    std::optional<Terminal> terminal_;
+    std::atomic<bool> cancelled_{false};
+    std::atomic<bool> subscribed_{false};
+};
+
+} // namespace mullama

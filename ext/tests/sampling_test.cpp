@@ -1,0 +1,74 @@
+#include "check.hpp"
+#include "sampling.hpp"
+
+#include <cmath>
+
+using namespace mullama;
+
+namespace {
+
+const std::vector<float> logits{0.1F, 2.0F, -1.0F, 1.9F, 0.0F};
+
+} // namespace
+
+TEST(temperature_zero_takes_the_largest) {
+    Sampler sampler({}, 5);
+    CHECK(sampler.sample(logits.data()) == 1);
+}
+
+TEST(penalties_apply_to_greedy_and_count_the_prompt) {
+    SamplingParams params;
+    params.presence_penalty = 0.5F;
+    params.penalty_last_n = 8;
+    Sampler sampler(params, 5);
+    sampler.remember(1);
+    CHECK(sampler.sample(logits.data()) == 3);
+    CHECK(sampler.sample(logits.data()) == 1); // both are penalised now
+}
+
+TEST(the_same_seed_draws_the_same) {
+    SamplingParams params;
+    params.temperature = 1.5F;
+    params.seed = 42;
+    Sampler a(params, 5);
+    Sampler b(params, 5);
+    params.seed = 43;
+    Sampler c(params, 5);
+    bool differs = false;
+    for (int i = 0; i < 50; ++i) {
+        const llama_token token = a.sample(logits.data());
+        CHECK(token == b.sample(logits.data()));
+        differs = differs || token != c.sample(logits.data());
+    }
+    CHECK(differs);
+}
+
+TEST(top_k_and_min_p_cut_the_tail) {
+    SamplingParams params;
+    params.temperature = 5.0F;
+    params.seed = 1;
+    params.top_k = 2;
+    Sampler narrow(params, 5);
+    params.top_k = 0;
+    params.min_p = 0.9F; // logits 2.0 and 1.9: p ratio 0.905
+    Sampler likely(params, 5);
+    for (int i = 0; i < 100; ++i) {
+        const llama_token token = narrow.sample(logits.data());
+        CHECK(token == 1 || token == 3);
+        const llama_token other = likely.sample(logits.data());
+        CHECK(other == 1 || other == 3);
+    }
+}
+
+TEST(logprobs_are_of_the_models_distribution) {
+    SamplingParams params;
+    params.logprobs = 2;
+    Sampler sampler(params, 5);
+    const TokenLogprobs out = sampler.logprobs(logits.data(), 3);
+    double sum = 0;
+    for (const float logit : logits) {
+        sum += std::exp(static_cast<double>(logit));
+    }
+    CHECK(std::abs(static_cast<double>(out.chosen) - (1.9 - std::log(sum))) < 1e-6);
+    CHECK(out.top.size() == 2 && out.top[0].first == 1 && out.top[1].first == 3);
+}

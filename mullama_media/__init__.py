@@ -1,0 +1,84 @@
+"""Local multimodal and real-time audio on llama.cpp.
+
+    from pathlib import Path
+    from mullama_media import MultimodalProcessor
+
+    with MultimodalProcessor.load("tiny-omni") as processor:
+        for token in processor.stream([Path("photo.jpg"), "What is in the picture?"]):
+            print(token, end="", flush=True)
+
+Names are imported when they are first used, so `import mullama_media` is quick and works before
+anything is compiled.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mullama_media.engine import (
+        Completion,
+        Engine,
+        EngineParams,
+        Media,
+        MediaParams,
+        Message,
+        Model,
+        ModelParams,
+        Prompt,
+        SamplingParams,
+        StreamConfig,
+        SystemInfo,
+        Timings,
+        TokenData,
+        TokenStream,
+        system_info,
+    )
+    from mullama_media.errors import MullamaError
+    from mullama_media.frames import AudioFrame, Image
+    from mullama_media.multimodal import MultimodalProcessor
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AudioFrame",
+    "Completion",
+    "Engine",
+    "EngineParams",
+    "Image",
+    "Media",
+    "MediaParams",
+    "Message",
+    "Model",
+    "ModelParams",
+    "MullamaError",
+    "MultimodalProcessor",
+    "Prompt",
+    "SamplingParams",
+    "StreamConfig",
+    "SystemInfo",
+    "Timings",
+    "TokenData",
+    "TokenStream",
+    "system_info",
+]
+
+_HOMES = {
+    "AudioFrame": "mullama_media.frames",
+    "Image": "mullama_media.frames",
+    "MullamaError": "mullama_media.errors",
+    "MultimodalProcessor": "mullama_media.multimodal",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOMES.get(name, "mullama_media.engine")), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

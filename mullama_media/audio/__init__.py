@@ -1,0 +1,1 @@
+"""Sound as arrays: reading files, resampling, cutting into windows."""

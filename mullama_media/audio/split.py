@@ -1,0 +1,41 @@
+"""Cutting a recording into the windows an encoder takes."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mullama_media.frames import AudioFrame
+
+__all__ = ["WINDOW_MS", "split"]
+
+WINDOW_MS = 28_000
+"""Encoders of the Whisper kind work on 30 s at a time and waste a window on a remainder."""
+
+_SEARCH_MS = 3_000  # how far back from the limit a quiet place is looked for
+_FRAME_MS = 20
+
+
+def split(frame: AudioFrame, max_ms: int = WINDOW_MS) -> list[AudioFrame]:
+    """Cut into pieces of at most `max_ms`, each cut in the quietest 20 ms of the 3 s before it.
+
+    The pieces joined are the recording, sample for sample. Pure; thread-safe.
+    """
+    limit = frame.sample_rate * max_ms // 1000
+    pieces = []
+    rest = frame.samples
+    while rest.size > limit:
+        cut = _quiet_place(rest[:limit], frame.sample_rate)
+        pieces.append(rest[:cut])
+        rest = rest[cut:]
+    pieces.append(rest)
+    return [AudioFrame(piece, frame.sample_rate, frame.name) for piece in pieces]
+
+
+def _quiet_place(samples: np.ndarray, sample_rate: int) -> int:
+    hop = sample_rate * _FRAME_MS // 1000
+    tail = samples[-min(samples.size, sample_rate * _SEARCH_MS // 1000) :]
+    frames = tail[: tail.size // hop * hop].reshape(-1, hop)
+    if not len(frames):
+        return samples.size
+    quietest = int(np.argmin((frames.astype(np.float64) ** 2).sum(axis=1)))
+    return samples.size - tail.size + quietest * hop + hop // 2

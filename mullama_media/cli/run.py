@@ -1,0 +1,116 @@
+"""`mullama run`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from mullama_media.cli.progress import console, fetch, loading
+from mullama_media.engine import (
+    Completion,
+    EngineParams,
+    ModelParams,
+    SamplingParams,
+    StreamConfig,
+    TokenStream,
+)
+from mullama_media.errors import InvalidOptionError
+from mullama_media.multimodal import MultimodalProcessor
+from mullama_media.options import from_mapping
+
+__all__ = ["open_processor", "run", "stats_line"]
+
+
+def run(
+    model: str,
+    prompt: str | None,
+    media: Sequence[Path],
+    *,
+    mmproj: str | None,
+    system: str | None,
+    raw: bool,
+    as_json: bool,
+    stats: bool,
+    sampling: Mapping[str, Any],
+    config: Mapping[str, Any],
+    engine: Mapping[str, Any],
+    loading: Mapping[str, Any],
+) -> None:
+    """Ask once. The mappings hold the options that were given on the command line."""
+    sampling_params = from_mapping(SamplingParams, sampling)
+    stream_config = from_mapping(StreamConfig, config)
+    engine_params = from_mapping(EngineParams, {"n_parallel": 1, **engine})
+    model_params = from_mapping(ModelParams, loading)
+    text = _prompt(prompt)
+    with open_processor(model, mmproj, engine_params, model_params) as processor:
+        stream = processor.stream(
+            [*media, text], system=system, raw=raw, sampling=sampling_params, config=stream_config
+        )
+        completion = stream.result() if as_json else _print(stream)
+    if as_json:
+        print(json.dumps(_as_dict(model, completion), ensure_ascii=False))  # noqa: T201
+    if stats:
+        console.print(stats_line(completion))
+
+
+def open_processor(
+    model: str,
+    mmproj: str | None,
+    engine_params: EngineParams,
+    model_params: ModelParams | None = None,
+) -> MultimodalProcessor:
+    """Fetch and load with progress bars."""
+    files = fetch(model, mmproj)
+    with loading(files.model.name) as progress:
+        return MultimodalProcessor.load(
+            files.model,
+            mmproj=files.mmproj,
+            model_params=model_params,
+            engine_params=engine_params,
+            progress=progress,
+        )
+
+
+def stats_line(completion: Completion) -> str:
+    """Tokens and times in one line."""
+    t = completion.timings
+    encode = f", encoders {t.encode_ms:.0f} ms" if t.encode_ms else ""
+    return (
+        f"{t.prompt_tokens} prompt tokens at {t.prefill_rate:.0f}/s{encode}, "
+        f"first token after {t.first_token_ms:.0f} ms, "
+        f"{t.generated_tokens} tokens at {t.decode_rate:.1f}/s, ended by {completion.finish_reason}"
+    )
+
+
+def _prompt(prompt: str | None) -> str:
+    if prompt is not None and prompt != "-":
+        return prompt
+    if prompt is None and sys.stdin.isatty():
+        raise InvalidOptionError("there is no prompt", hint="Give PROMPT or pipe it to stdin")
+    text = sys.stdin.read().strip()
+    if not text:
+        raise InvalidOptionError("the prompt on stdin is empty")
+    return text
+
+
+def _print(stream: TokenStream) -> Completion:
+    with stream:
+        for token in stream:
+            sys.stdout.write(token.text)
+            sys.stdout.flush()
+        sys.stdout.write("\n")
+        return stream.result()
+
+
+def _as_dict(model: str, completion: Completion) -> dict[str, Any]:
+    return {
+        "model": model,
+        "text": completion.text,
+        "finish_reason": completion.finish_reason,
+        "stop_text": completion.stop_text,
+        "timings": asdict(completion.timings),
+    }

@@ -1,0 +1,278 @@
+"""Reading the answer to one request."""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import concurrent.futures
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from mullama_media.errors import InvalidOptionError
+from mullama_media.options import option, options
+
+if TYPE_CHECKING:
+    from mullama_media.engine.pump import Pump
+
+__all__ = ["Completion", "StreamConfig", "Timings", "TokenData", "TokenStream"]
+
+_WAIT_MS = 100  # how long a blocking wait may keep Ctrl-C from being seen
+
+
+@options
+class StreamConfig:
+    """Where an answer ends and how it is delivered."""
+
+    max_tokens: int | None = option(
+        512, "Most tokens to generate; None until the context is full.", ge=1
+    )
+    stop: tuple[str, ...] = option((), "Texts that end the answer and are not part of it.")
+    buffer_tokens: int = option(
+        64, "Tokens that may wait to be read; then this request pauses, and only this one.", ge=1
+    )
+
+    def __post_init__(self) -> None:
+        if "" in self.stop:
+            raise InvalidOptionError(
+                "an empty text would end every answer at once", where="StreamConfig.stop"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class TokenData:
+    """One token of an answer, or the text held back at its end (then `id` is None)."""
+
+    id: int | None
+    text: str
+    """Whole characters only; empty while a character or a possible stop text is incomplete"""
+    logprob: float | None = None
+    """Natural log of the token's probability under the model, if asked for"""
+    top: tuple[tuple[int, float], ...] = ()
+    """The likeliest tokens and their log-probabilities, best first, if asked for"""
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """Where the time of a request went. Milliseconds; -1 where it never got so far."""
+
+    queue_ms: float
+    encode_ms: float
+    """In the vision and audio encoders"""
+    prefill_ms: float
+    """From admission to the first token, encoders included"""
+    first_token_ms: float
+    """From submission to the first token"""
+    decode_ms: float
+    """From the first token to the end"""
+    prompt_tokens: int
+    generated_tokens: int
+
+    @property
+    def decode_rate(self) -> float:
+        """Tokens a second after the first; 0 if there was only one."""
+        return 1000 * (self.generated_tokens - 1) / self.decode_ms if self.decode_ms > 0 else 0.0
+
+    @property
+    def prefill_rate(self) -> float:
+        """Prompt tokens a second, encoder time not counted; 0 if there was no prefill."""
+        spent = self.prefill_ms - self.encode_ms
+        return 1000 * self.prompt_tokens / spent if spent > 0 else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """A whole answer."""
+
+    text: str
+    finish_reason: str
+    """stop (the model's own end or a stop text), length, or cancelled"""
+    stop_text: str | None
+    """The stop text that ended it, if one did"""
+    tokens: tuple[TokenData, ...]
+    timings: Timings
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class TokenStream:
+    """The answer to one request, as it is generated.
+
+    Read it once, in one of these ways::
+
+        for token in stream: ...              # blocking; Ctrl-C works
+        async for token in stream: ...        # on an event loop; closes with its task
+        completion = stream.result()          # blocking, all at once
+        completion = await stream
+        stream.run(callback)                  # blocking; a False from the callback cancels
+
+    Leaving a `with` or `async with` block, or dropping the last reference, cancels what is still
+    running. Errors of the request are raised where it is read. One reader at a time; `cancel` may
+    be called from any thread.
+    """
+
+    def __init__(self, start: concurrent.futures.Future[Any], pump: Callable[[], Pump]) -> None:
+        self._start = start
+        self._pump = pump
+        self._native: Any = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._buffer: collections.deque[TokenData] = collections.deque()
+        self._seen: list[TokenData] = []
+        self._completion: Completion | None = None
+        self._cancelled = False
+
+    def cancel(self) -> None:
+        """Stop generating. Idempotent, thread-safe, never blocks; what was sent can still be read."""
+        self._cancelled = True
+        if self._native is not None:
+            self._native.cancel()
+        else:
+            self._start.add_done_callback(_cancel_started)
+
+    @property
+    def completion(self) -> Completion | None:
+        """The whole answer, once it was read to its end."""
+        return self._completion
+
+    def result(self) -> Completion:
+        """Read to the end and return the whole answer. Blocks."""
+        for _ in self:
+            pass
+        assert self._completion is not None  # iteration ends no other way  # noqa: S101
+        return self._completion
+
+    def run(self, callback: Callable[[TokenData], bool | None]) -> Completion:
+        """Call `callback` with each token, on this thread; False cancels. Blocks."""
+        for token in self:
+            if callback(token) is False:
+                self.cancel()
+        return self.result()
+
+    # -- blocking side
+
+    def __iter__(self) -> Iterator[TokenData]:
+        return self
+
+    def __next__(self) -> TokenData:
+        if self._native is None and self._completion is None:
+            self._begin(self._start.result())
+        while not self._buffer and self._completion is None:
+            self._native.wait(_WAIT_MS)
+            self._collect()
+        if self._buffer:
+            return self._next_token()
+        raise StopIteration
+
+    # -- asyncio side
+
+    def __aiter__(self) -> AsyncIterator[TokenData]:
+        return self
+
+    async def __anext__(self) -> TokenData:
+        try:
+            if self._native is None and self._completion is None:
+                self._begin(await asyncio.wrap_future(self._start))
+                self._pump().register(self, asyncio.get_running_loop())
+                self._native.subscribe()
+                self._collect()
+            while not self._buffer and self._completion is None:
+                self._waiter = asyncio.get_running_loop().create_future()
+                self._collect()  # what came before the waiter was there
+                if not self._buffer and self._completion is None:
+                    await self._waiter
+        except asyncio.CancelledError:
+            self.cancel()
+            raise
+        if self._buffer:
+            return self._next_token()
+        raise StopAsyncIteration
+
+    def __await__(self) -> Generator[Any, None, Completion]:
+        return self._read_all().__await__()
+
+    async def _read_all(self) -> Completion:
+        async for _ in self:
+            pass
+        assert self._completion is not None  # iteration ends no other way  # noqa: S101
+        return self._completion
+
+    def wake(self) -> None:
+        """Something may be there to read. Called by the pump on the reader's loop."""
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    @property
+    def native_id(self) -> int:
+        """The id under which the engine announces this stream."""
+        return int(self._native.id)
+
+    # -- both
+
+    def _begin(self, native: Any) -> None:
+        self._native = native
+        if self._cancelled:
+            native.cancel()
+
+    def _next_token(self) -> TokenData:
+        token = self._buffer.popleft()
+        self._seen.append(token)
+        return token
+
+    def _collect(self) -> None:
+        """Move what the engine has sent into the buffer; never blocks."""
+        self._buffer.extend(TokenData(*event) for event in self._native.take())
+        if self._buffer or self._completion is not None:
+            return
+        terminal = self._native.terminal()
+        if terminal is None:
+            return
+        if terminal.error is not None:
+            raise terminal.error
+        tail = TokenData(None, terminal.text) if terminal.text else None
+        tokens = (*self._seen, *([tail] if tail else []))
+        native = terminal.timings
+        self._completion = Completion(
+            text="".join(token.text for token in tokens),
+            finish_reason=terminal.finish,
+            stop_text=terminal.stop_string or None,
+            tokens=tokens,
+            timings=Timings(**{name: getattr(native, name) for name in Timings.__slots__}),
+        )
+        if tail:
+            self._buffer.append(tail)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.cancel()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.cancel()
+
+    def __del__(self) -> None:
+        if self._completion is None:
+            self.cancel()
+
+
+def _cancel_started(start: concurrent.futures.Future[Any]) -> None:
+    if not start.cancelled() and start.exception() is None:
+        start.result().cancel()

@@ -1,0 +1,147 @@
+"""The one error tree.
+
+Every error raised on purpose is a `MullamaError` and also the built-in that fits, so callers
+can catch broadly or exactly::
+
+    MullamaError
+    ├── InvalidOptionError (ValueError)      an option or argument out of its range
+    ├── MissingExtraError (ImportError)      an optional dependency is not installed
+    ├── ModelError
+    │   ├── ModelLoadError (OSError)         a model file is missing, broken or does not fit
+    │   ├── ModelCapabilityError (ValueError)  the model cannot do what was asked of it
+    │   └── ChatTemplateError (ValueError)   a chat template is missing or failed
+    ├── MediaError (ValueError)              a picture or recording cannot be used
+    ├── EngineError
+    │   ├── EngineClosedError (RuntimeError) the engine was closed
+    │   ├── ContextOverflowError (ValueError)  a prompt does not fit the context
+    │   └── DecodeError (RuntimeError)       the backend failed while evaluating
+    └── HubError
+        ├── ModelNameError (ValueError)      a model name means nothing to us
+        ├── DownloadError (OSError)          a file could not be obtained
+        └── ChecksumError (OSError)          a file is not the one that was asked for
+
+Native code throws one C++ type that carries one of these names; `ext/bind/errors.cpp` is the
+only place that turns it into the class here.
+"""
+
+from __future__ import annotations
+
+import os
+
+__all__ = [
+    "ChatTemplateError",
+    "ChecksumError",
+    "ContextOverflowError",
+    "DecodeError",
+    "DownloadError",
+    "EngineClosedError",
+    "EngineError",
+    "HubError",
+    "InvalidOptionError",
+    "MediaError",
+    "MissingExtraError",
+    "ModelCapabilityError",
+    "ModelError",
+    "ModelLoadError",
+    "ModelNameError",
+    "MullamaError",
+]
+
+
+class MullamaError(Exception):
+    """Root of the tree.
+
+    Args:
+        what: what went wrong, one sentence without a full stop.
+        where: the file, option or part it happened in.
+        hint: what to do about it.
+    """
+
+    def __init__(
+        self, what: str, *, where: str | os.PathLike[str] | None = None, hint: str | None = None
+    ) -> None:
+        super().__init__(what)
+        self.what = what
+        self.where = None if where is None else os.fspath(where)
+        self.hint = hint
+
+    def __str__(self) -> str:
+        head = f"{self.where}: {self.what}" if self.where else self.what
+        return f"{head}. {self.hint}" if self.hint else head
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild, (type(self), self.what, self.where, self.hint)
+
+
+def _rebuild(
+    cls: type[MullamaError], what: str, where: str | None, hint: str | None
+) -> MullamaError:
+    return cls(what, where=where, hint=hint)
+
+
+class InvalidOptionError(MullamaError, ValueError):
+    """An option or argument is out of its range."""
+
+
+class MissingExtraError(MullamaError, ImportError):
+    """An optional dependency is not installed; `hint` holds the `pip install` that brings it."""
+
+    @classmethod
+    def of(cls, feature: str, extra: str) -> MissingExtraError:
+        """Say that `feature` needs the optional `extra`."""
+        return cls(
+            f"{feature} needs an optional dependency",
+            hint=f"Install it with: pip install 'mullama-media[{extra}]'",
+        )
+
+
+class ModelError(MullamaError):
+    """Anything about a model."""
+
+
+class ModelLoadError(ModelError, OSError):
+    """A model file is missing, broken or does not fit."""
+
+
+class ModelCapabilityError(ModelError, ValueError):
+    """The model cannot do what was asked of it (no vision, no vocabulary, no generation)."""
+
+
+class ChatTemplateError(ModelError, ValueError):
+    """A chat template is missing, cannot be parsed, or refused the messages."""
+
+
+class MediaError(MullamaError, ValueError):
+    """A picture or recording is broken, empty, or of a kind that cannot be used."""
+
+
+class EngineError(MullamaError):
+    """Anything about running requests."""
+
+
+class EngineClosedError(EngineError, RuntimeError):
+    """The engine was closed before or during the request."""
+
+
+class ContextOverflowError(EngineError, ValueError):
+    """A prompt with its answer does not fit the context."""
+
+
+class DecodeError(EngineError, RuntimeError):
+    """The backend failed while evaluating a batch."""
+
+
+class HubError(MullamaError):
+    """Anything about getting model files."""
+
+
+class ModelNameError(HubError, ValueError):
+    """A model name that means nothing to us."""
+
+
+class DownloadError(HubError, OSError):
+    """A file could not be obtained; trying again resumes where it stopped."""
+
+
+class ChecksumError(HubError, OSError):
+    """A file is not the one that was asked for."""

@@ -1,0 +1,74 @@
+"""Make the sample media in this folder: a drawing and two recordings, all from fixed seeds.
+
+The recordings use voices that tiny-omni never heard in training (flite's ``rms`` and
+festival's ``ked``).
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import soundfile as sf
+from PIL import Image
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE / "tiny_omni"))
+
+import scenes  # noqa: E402
+import speech  # noqa: E402
+from tasks import DIGITS, scene_answer  # noqa: E402
+
+PICTURE_SEED = 12
+HOLDOUT_PICTURES = ((101, 1), (102, 1), (103, 1), (104, 2), (105, 2))  # seed, shapes
+SIDE = 256
+
+
+def picture(seed: int, shapes: int, path: Path) -> str:
+    """Draw a scene into `path`; return what it shows."""
+    pixels, found = scenes.draw(np.random.default_rng((2024, seed)), shapes, SIDE)
+    Image.fromarray(pixels).save(path)
+    return scene_answer([item.words for item in found])
+
+
+def recording(voice: speech.Voice, phrase: str, seed: int, path: Path) -> str:
+    """Speak `phrase` into `path` with a short pause around it; return the phrase."""
+    spoken = speech.synthesise(voice, phrase, np.random.default_rng((2025, seed)))
+    pause = int(0.25 * speech.RATE)
+    sf.write(path, np.pad(spoken, pause), speech.RATE, subtype="PCM_16")
+    return phrase
+
+
+def make_holdout(folder: Path) -> dict[str, str]:
+    """Media for tests: five scenes and the ten digits in held-out voices."""
+    folder.mkdir(exist_ok=True)
+    labels = {}
+    for seed, shapes in HOLDOUT_PICTURES:
+        name = f"scene-{seed}.png"
+        labels[name] = picture(seed, shapes, folder / name)
+    for i, digit in enumerate(DIGITS):
+        voice = speech.TEST_VOICES[i % 4]
+        name = f"digit-{i}.wav"
+        labels[name] = recording(voice, digit, 200 + i, folder / name)
+    return labels
+
+
+def main() -> None:
+    shown = picture(PICTURE_SEED, 2, HERE / "shapes.png")
+    digit = recording(("flite", "rms"), "seven", 1, HERE / "seven.wav")
+    command = recording(("festival", "ked_diphone"), "turn on the light", 2, HERE / "command.wav")
+    expected = {
+        "shapes.png": {"What is in the picture?": shown, "Describe the image.": shown},
+        "seven.wav": {"What is said?": digit, "Transcribe the audio.": digit},
+        "command.wav": {"What is said?": command, "Transcribe the audio.": command},
+    }
+    (HERE / "expected.json").write_text(json.dumps(expected, indent=2) + "\n")
+    folder = HERE / "tiny_omni" / "holdout"
+    labels = make_holdout(folder)
+    (folder / "labels.json").write_text(json.dumps(labels, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

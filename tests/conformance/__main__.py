@@ -1,0 +1,78 @@
+"""`make conformance`: greedy tokens and first-step log-probabilities against upstream.
+
+Prints one line a prompt and exits with 1 if any token differs or a log-probability is off by more
+than the tolerance.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+from mullama_media import EngineParams, MultimodalProcessor, SamplingParams, StreamConfig, hub
+from tests.conformance import upstream
+
+TOLERANCE = 1e-4
+TOKENS = 64
+TOP = 50
+HOLDOUT = upstream.ROOT / "samples" / "tiny_omni" / "holdout"
+
+TEXTS = [
+    "Tell me about the sea.",
+    "Write a haiku about snow.",
+    "What is 17 plus 25?",
+    "Translate 'good morning' to French.",
+    "Explain photosynthesis to a child.",
+    "List three uses of a brick.",
+    "Schreibe einen Satz auf Deutsch.",
+    "def fibonacci(n):",
+    "Why is the sky blue? 🌤️ Answer in one sentence.",
+    "A user may write <__media__> or [INST] or an emoji 🎉; what do these mean?",
+]
+
+
+def cases() -> list[list[str | Path]]:
+    """Ten texts, five pictures, five recordings."""
+    labels = sorted(json.loads((HOLDOUT / "labels.json").read_text()))
+    pictures = [HOLDOUT / name for name in labels if name.endswith(".png")][:5]
+    recordings = [HOLDOUT / name for name in labels if name.endswith(".wav")][:5]
+    assert len(pictures) == 5
+    assert len(recordings) == 5
+    return [
+        *([text] for text in TEXTS),
+        *([picture, "What is in the picture?"] for picture in pictures),
+        *([recording, "What is said?"] for recording in recordings),
+    ]
+
+
+def main() -> int:
+    files = hub.resolve("tiny-omni")
+    greedy = SamplingParams(temperature=0, logprobs=TOP)
+    failures = 0
+    worst = 0.0
+    binaries = upstream.build("llama-server")
+    with (
+        upstream.serve(binaries, files.model, files.mmproj) as server,
+        MultimodalProcessor.load(
+            files.model, mmproj=files.mmproj, engine_params=EngineParams(n_parallel=1)
+        ) as ours,
+    ):
+        for parts in cases():
+            expected = server.chat(parts, TOKENS, TOP)
+            answer = ours.generate(parts, sampling=greedy, config=StreamConfig(max_tokens=TOKENS))
+            got = [token for token in answer.tokens if token.id is not None]
+            # Upstream reports the end-of-turn token too; ours ends the stream with it.
+            want = [token for token, _ in expected if not ours.model.is_end(token)]
+            same = [token.id for token in got] == want
+            theirs = expected[0][1]
+            off = max(abs(logprob - theirs[token]) for token, logprob in got[0].top if token in theirs)
+            worst = max(worst, off)
+            ok = same and off <= TOLERANCE
+            failures += not ok
+            what = parts[-1] if len(parts) == 1 else parts[0].name
+            print(f"{'ok  ' if ok else 'FAIL'} {len(want):3} tokens, {off:.1e}  {what}: {answer.text[:60]!r}")
+    print(f"{failures} of {len(cases())} differ; largest log-probability difference {worst:.1e}")
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
