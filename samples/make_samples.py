@@ -56,6 +56,7 @@ def make_holdout(folder: Path) -> dict[str, str]:
 
 
 def main() -> None:
+    """Make everything."""
     shown = picture(PICTURE_SEED, 2, HERE / "shapes.png")
     digit = recording(("flite", "rms"), "seven", 1, HERE / "seven.wav")
     command = recording(("festival", "ked_diphone"), "turn on the light", 2, HERE / "command.wav")

@@ -17,6 +17,7 @@ nanobind_add_module(_core NB_STATIC NB_DOMAIN mullama STABLE_ABI
 )
 target_link_libraries(_core PRIVATE mullama_core)
 target_compile_definitions(_core PRIVATE MULLAMA_PIN="${MULLAMA_PIN}" MULLAMA_VERSION="${SKBUILD_PROJECT_VERSION}")
+target_include_directories(_core SYSTEM PRIVATE ${NB_DIR}/include ${Python_INCLUDE_DIRS})
 mullama_warnings(_core)
 if(APPLE)
   set_target_properties(_core PROPERTIES INSTALL_RPATH "@loader_path/lib")

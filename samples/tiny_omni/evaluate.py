@@ -16,11 +16,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import soundfile as sf
-from PIL import Image
-
 import scenes
+import soundfile as sf
 import speech
+from PIL import Image
 from tasks import (
     BOTH,
     COLOURS,
@@ -62,7 +61,9 @@ def server_backend(url: str) -> Answer:
             "max_tokens": MAX_TOKENS,
         }
         request = urllib.request.Request(
-            f"{url}/v1/chat/completions", json.dumps(body).encode(), {"Content-Type": "application/json"}
+            f"{url}/v1/chat/completions",
+            json.dumps(body).encode(),
+            {"Content-Type": "application/json"},
         )
         with urllib.request.urlopen(request, timeout=120) as response:
             return str(json.load(response)["choices"][0]["message"]["content"])
@@ -72,31 +73,29 @@ def server_backend(url: str) -> Answer:
 
 def own_backend(name: str) -> Answer:
     """Ask through mullama_media's own engine."""
-    from mullama_media import MultimodalProcessor
+    from mullama_media import MultimodalProcessor, SamplingParams, StreamConfig
 
     processor = MultimodalProcessor.load(name)
+    greedy, config = SamplingParams(temperature=0.0), StreamConfig(max_tokens=MAX_TOKENS)
 
     def answer(picture: bytes | None, recording: bytes | None, words: str) -> str:
-        parts: list[dict[str, object]] = []
-        if picture:
-            parts.append({"type": "image", "image": picture})
-        if recording:
-            parts.append({"type": "audio", "audio": recording})
-        text = {"type": "text", "text": words.removesuffix("|")}
-        content = [text, *parts] if words.endswith("|") else [*parts, text]
-        reply = processor.generate([{"role": "user", "content": content}], max_tokens=MAX_TOKENS, temperature=0.0)
-        return str(getattr(reply, "text", reply))
+        media = [medium for medium in (picture, recording) if medium]
+        text = words.removesuffix("|")
+        content = [text, *media] if words.endswith("|") else [*media, text]
+        return processor.generate(content, sampling=greedy, config=config).text
 
     return answer
 
 
 def png(pixels: np.ndarray) -> bytes:
+    """The picture as a PNG file."""
     out = io.BytesIO()
     Image.fromarray(pixels).save(out, "PNG")
     return out.getvalue()
 
 
 def wav(samples: np.ndarray) -> bytes:
+    """The recording as a WAV file."""
     out = io.BytesIO()
     sf.write(out, samples, speech.RATE, format="WAV")
     return out.getvalue()
@@ -108,7 +107,9 @@ def question(wordings: tuple[str, ...], number: int) -> str:
     return wordings[number % len(wordings)] + late
 
 
-def score_speech(answer: Answer, recordings: Path, wordings: tuple[str, ...] = HEAR) -> dict[str, object]:
+def score_speech(
+    answer: Answer, recordings: Path, wordings: tuple[str, ...] = HEAR
+) -> dict[str, object]:
     """Exact answers on ``recordings/<voice>/<phrase>.wav``."""
     voices: dict[str, dict[str, float]] = {}
     confusion: dict[str, Counter[str]] = {digit: Counter() for digit in DIGITS}
@@ -132,7 +133,9 @@ def score_speech(answer: Answer, recordings: Path, wordings: tuple[str, ...] = H
 def score_silence(answer: Answer, count: int = 12) -> dict[str, int]:
     """What is answered where nobody speaks."""
     rng = np.random.default_rng(77)
-    return Counter(answer(None, wav(speech.silence(rng)), question(HEAR, i)).strip() for i in range(count))
+    return Counter(
+        answer(None, wav(speech.silence(rng)), question(HEAR, i)).strip() for i in range(count)
+    )
 
 
 def score_scenes(
@@ -153,8 +156,16 @@ def score_scenes(
         for item in found:
             by_colour[item.colour].append(got == expected)
             by_shape[item.name].append(got == expected)
-    means = [{k: float(np.mean(v)) for k, v in table.items() if v} for table in (by_colour, by_shape)]
-    return {"exact": float(np.mean(right)), "count": count, "colour": means[0], "shape": means[1], "wrong": wrong}
+    means = [
+        {k: float(np.mean(v)) for k, v in table.items() if v} for table in (by_colour, by_shape)
+    ]
+    return {
+        "exact": float(np.mean(right)),
+        "count": count,
+        "colour": means[0],
+        "shape": means[1],
+        "wrong": wrong,
+    }
 
 
 def score_shuffled(answer: Answer, recordings: Path, count: int = 40) -> dict[str, float]:
@@ -191,7 +202,9 @@ def score_both(answer: Answer, recordings: Path, count: int = 30) -> dict[str, f
 def evaluate(answer: Answer, recordings: Path, human: Path | None) -> dict[str, object]:
     """Every score of the model card."""
     blank = [scenes.draw(np.random.default_rng((88, i)), 0, 160)[0] for i in range(12)]
-    seen_blank = Counter(answer(png(p), None, question(SEE, i)).strip() for i, p in enumerate(blank))
+    seen_blank = Counter(
+        answer(png(p), None, question(SEE, i)).strip() for i, p in enumerate(blank)
+    )
     results: dict[str, object] = {
         "speech": score_speech(answer, recordings),
         "one_shape": score_scenes(answer, 1, 120),
@@ -211,8 +224,11 @@ def evaluate(answer: Answer, recordings: Path, human: Path | None) -> dict[str, 
 
 
 def main() -> None:
+    """Score one backend and write the results."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--recordings", type=Path, required=True, help="held-out voices, one folder each")
+    parser.add_argument(
+        "--recordings", type=Path, required=True, help="held-out voices, one folder each"
+    )
     parser.add_argument("--human", type=Path, help="the same layout, recorded from people")
     parser.add_argument("--server", help="URL of a llama-server; without it our own engine answers")
     parser.add_argument("--model", default="tiny-omni")

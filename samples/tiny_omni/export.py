@@ -12,6 +12,7 @@ from mullama_media.hub.tiny_omni.assemble import WEIGHTS
 
 
 def main() -> None:
+    """Write the shipped file from one or more training results."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("sources", type=Path, nargs="+", help="later files win")
     parser.add_argument("--out", type=Path, default=WEIGHTS)
@@ -19,7 +20,10 @@ def main() -> None:
     tensors: dict[str, torch.Tensor] = {}
     for source in args.sources:
         tensors.update(load_file(source))
-    save_file({name: tensors[name].to(torch.float16).contiguous() for name in sorted(tensors)}, args.out)
+    save_file(
+        {name: tensors[name].to(torch.float16).contiguous() for name in sorted(tensors)}, args.out
+    )
+    args.out.chmod(0o644)
     print(f"{args.out}: {len(tensors)} tensors, {args.out.stat().st_size / 1e6:.2f} MB")
 
 

@@ -8,8 +8,8 @@ is ``ultravox`` (Whisper's frames stacked, then a gated projection).
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional
 
 TEXT_WIDTH = 576  # SmolLM2-135M's embedding size
 
@@ -52,7 +52,8 @@ class _Named(nn.Module):
 
 
 def rms_norm(x: Tensor, weight: Tensor) -> Tensor:
-    return F.rms_norm(x, (x.shape[-1],), eps=EPS) * weight
+    """Root-mean-square norm over the last axis, as ggml computes it."""
+    return functional.rms_norm(x, (x.shape[-1],), eps=EPS) * weight
 
 
 def cosine_filters(count: int) -> Tensor:
@@ -63,7 +64,9 @@ def cosine_filters(count: int) -> Tensor:
     """
     place = (torch.arange(PATCH) + 0.5) / PATCH
     waves = torch.cos(torch.pi * torch.arange(PATCH)[:, None] * place[None]) / (PATCH / 2) ** 0.5
-    order = sorted(((u, v) for u in range(PATCH) for v in range(PATCH)), key=lambda uv: uv[0] ** 2 + uv[1] ** 2)
+    order = sorted(
+        ((u, v) for u in range(PATCH) for v in range(PATCH)), key=lambda uv: uv[0] ** 2 + uv[1] ** 2
+    )
     opponents = torch.tensor([[1.0, 1.0, 1.0], [1.0, -1.0, 0.0], [0.5, 0.5, -1.0]])
     opponents = opponents / opponents.norm(dim=1, keepdim=True)
     filters = []
@@ -104,7 +107,9 @@ class Vision(_Named):
                 ("ffn_down", d, VIT_FFN),
             ):
                 residual = part in ("attn_out", "ffn_down")
-                self._matrix(block + part + ".weight", rows, columns, std=0.01 if residual else None)
+                self._matrix(
+                    block + part + ".weight", rows, columns, std=0.01 if residual else None
+                )
                 self._put(block + part + ".bias", torch.zeros(rows))
             # Equal queries and keys: at first a patch looks at those near it and like it.
             self[block + "attn_k.weight"].data.copy_(self[block + "attn_q.weight"])
@@ -114,22 +119,28 @@ class Vision(_Named):
         merged = d * MERGE * MERGE
         self._put("mm.model.mlp.0.weight", torch.ones(merged))
         self._matrix("mm.model.mlp.1.weight", VISION_HIDDEN, merged)
-        self._matrix("mm.model.mlp.3.weight", TEXT_WIDTH, VISION_HIDDEN, std=text_scale / VISION_HIDDEN**0.5)
+        self._matrix(
+            "mm.model.mlp.3.weight", TEXT_WIDTH, VISION_HIDDEN, std=text_scale / VISION_HIDDEN**0.5
+        )
 
     def _norm(self, name: str) -> None:
         self._put(name + ".weight", torch.ones(VIT_WIDTH))
         self._put(name + ".bias", torch.zeros(VIT_WIDTH))
 
     def _layer_norm(self, x: Tensor, name: str) -> Tensor:
-        return F.layer_norm(x, (VIT_WIDTH,), self[name + ".weight"], self[name + ".bias"], EPS)
+        return functional.layer_norm(
+            x, (VIT_WIDTH,), self[name + ".weight"], self[name + ".bias"], EPS
+        )
 
     def _linear(self, x: Tensor, name: str) -> Tensor:
-        return F.linear(x, self[name + ".weight"], self[name + ".bias"])
+        return functional.linear(x, self[name + ".weight"], self[name + ".bias"])
 
     def patches(self, pixels: Tensor) -> Tensor:
         """The ViT's output: (batch, 64, 128)."""
         x = pixels.permute(0, 3, 1, 2).float() / 127.5 - 1.0
-        x = F.conv2d(x, self["v.patch_embd.weight"], self["v.patch_embd.bias"], stride=PATCH)
+        x = functional.conv2d(
+            x, self["v.patch_embd.weight"], self["v.patch_embd.bias"], stride=PATCH
+        )
         x = x.flatten(2).transpose(1, 2) + self["v.position_embd.weight"]
         x = torch.cat([self["v.class_embd"].expand(x.shape[0], -1, -1), x], 1)
         for i in range(VIT_LAYERS):
@@ -139,9 +150,12 @@ class Vision(_Named):
                 self._linear(h, block + part).unflatten(-1, (VIT_HEADS, -1)).transpose(1, 2)
                 for part in ("attn_q", "attn_k", "attn_v")
             )
-            mixed = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
+            mixed = functional.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
             x = x + self._linear(mixed, block + "attn_out")
-            h = F.gelu(self._linear(self._layer_norm(x, block + "ln2"), block + "ffn_up"), approximate="tanh")
+            h = functional.gelu(
+                self._linear(self._layer_norm(x, block + "ln2"), block + "ffn_up"),
+                approximate="tanh",
+            )
             x = x + self._linear(h, block + "ffn_down")
         return self._layer_norm(x, "v.post_ln")[:, 1:]
 
@@ -150,10 +164,13 @@ class Vision(_Named):
         n = GRID // MERGE
         x = x.reshape(-1, n, MERGE, n, MERGE, VIT_WIDTH).permute(0, 1, 3, 2, 4, 5)
         merged = x.reshape(-1, IMAGE_TOKENS, MERGE * MERGE * VIT_WIDTH)
-        h = F.linear(rms_norm(merged, self["mm.model.mlp.0.weight"]), self["mm.model.mlp.1.weight"])
-        return F.linear(F.relu(h).square(), self["mm.model.mlp.3.weight"])
+        h = functional.linear(
+            rms_norm(merged, self["mm.model.mlp.0.weight"]), self["mm.model.mlp.1.weight"]
+        )
+        return functional.linear(functional.relu(h).square(), self["mm.model.mlp.3.weight"])
 
     def forward(self, pixels: Tensor) -> Tensor:
+        """Turn pictures into embeddings for the language model."""
         return self.project(self.patches(pixels))
 
 
@@ -166,11 +183,14 @@ class Audio(_Named):
         self._put("mm.a.norm_pre.weight", torch.ones(stacked))
         self._matrix("mm.a.mlp.1.weight", 2 * AUDIO_HIDDEN, stacked)
         self._put("mm.a.norm_mid.weight", torch.ones(AUDIO_HIDDEN))
-        self._matrix("mm.a.mlp.2.weight", TEXT_WIDTH, AUDIO_HIDDEN, std=text_scale / AUDIO_HIDDEN**0.5)
+        self._matrix(
+            "mm.a.mlp.2.weight", TEXT_WIDTH, AUDIO_HIDDEN, std=text_scale / AUDIO_HIDDEN**0.5
+        )
 
     def forward(self, frames: Tensor) -> Tensor:
+        """Turn encoder frames into embeddings for the language model."""
         x = frames.reshape(frames.shape[0], AUDIO_TOKENS, STACK * AUDIO_WIDTH)
-        x = F.linear(rms_norm(x, self["mm.a.norm_pre.weight"]), self["mm.a.mlp.1.weight"])
+        x = functional.linear(rms_norm(x, self["mm.a.norm_pre.weight"]), self["mm.a.mlp.1.weight"])
         value, gate = x.chunk(2, -1)
-        x = rms_norm(value * F.silu(gate), self["mm.a.norm_mid.weight"])
-        return F.linear(x, self["mm.a.mlp.2.weight"])
+        x = rms_norm(value * functional.silu(gate), self["mm.a.norm_mid.weight"])
+        return functional.linear(x, self["mm.a.mlp.2.weight"])

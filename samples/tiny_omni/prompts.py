@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-
 from tasks import BOTH, HEAR, SEE, SYSTEM_WEIGHTS, SYSTEMS, chat
 
 PICTURE, RECORDING = "\ue000", "\ue001"  # stand for the media until the text is split at them

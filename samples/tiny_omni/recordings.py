@@ -6,9 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
-
 from model import AUDIO_FRAMES
+from torch import Tensor
 
 
 class Recordings:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
-
 from tasks import COLOURS, SHAPES
 
 SUPERSAMPLE = 3
@@ -29,6 +28,7 @@ class Shape:
 
     @property
     def words(self) -> tuple[str, str]:
+        """Colour and name, as `scene_answer` takes them."""
         return self.colour, self.name
 
 
@@ -44,7 +44,10 @@ def outline(name: str, tilt: float, stretch: float) -> NDArray[np.float64]:
         points = np.stack([np.cos(angles), np.sin(angles)], 1)
     elif name == "star":
         angles = -np.pi / 2 + np.arange(10) * np.pi / 5
-        points = np.stack([np.cos(angles), np.sin(angles)], 1) * np.where(np.arange(10) % 2, 0.42, 1.0)[:, None]
+        points = (
+            np.stack([np.cos(angles), np.sin(angles)], 1)
+            * np.where(np.arange(10) % 2, 0.42, 1.0)[:, None]
+        )
     else:
         arm = 0.32
         quarter = [(arm, -1), (arm, -arm), (1, -arm)]
@@ -104,16 +107,27 @@ def arrange(count: int, rng: np.random.Generator) -> list[tuple[float, float, fl
             return [(x[i], y[i], radii[i]) for i in range(2)]
 
 
-def draw(rng: np.random.Generator, count: int | None = None, side: int = 96) -> tuple[Pixels, list[Shape]]:
+def draw(
+    rng: np.random.Generator, count: int | None = None, side: int = 96, ease: float = 0.0
+) -> tuple[Pixels, list[Shape]]:
     """Draw one scene of `side` x `side` pixels; its shapes come listed from left to right.
 
-    Without `count` a scene has one shape (half of them), two, or, rarely, none.
+    Without `count` a scene has one shape (half of them), two, or, rarely, none. `ease` is the
+    chance that it is an easy one to begin learning with: one large upright shape on a plain
+    background.
     """
-    if count is None:
+    easy = rng.random() < ease
+    if easy:
+        count = 1
+    elif count is None:
         count = int(rng.choice([0, 1, 2], p=[0.06, 0.5, 0.44]))
     surface = background(side, rng)
+    if easy:
+        surface = np.broadcast_to(surface.mean((0, 1)), surface.shape)
     shapes = []
     for x, y, radius in arrange(count, rng):
+        if easy:
+            radius = max(radius, 0.25)
         behind = surface[int(y * side), int(x * side)]
         while True:
             colour = str(rng.choice(list(COLOURS)))
@@ -121,19 +135,22 @@ def draw(rng: np.random.Generator, count: int | None = None, side: int = 96) -> 
             if np.linalg.norm(paint - behind) > MIN_CONTRAST:
                 break
         name = str(rng.choice(SHAPES))
-        tilt = rng.uniform(-1, 1) * MAX_TILT[name]
+        tilt = rng.uniform(-1, 1) * MAX_TILT[name] * (not easy)
         points = outline(name, tilt, rng.uniform(0.96, 1.04)) * radius + (x, y)
         surface = _cover(surface, points, paint)
         if rng.random() < 0.25:
             surface = _cover(surface, points, paint * rng.uniform(0.3, 0.8), line=0.012)
         shapes.append(Shape(colour, name, x, y, radius))
-    if rng.random() < 0.6:
+    if rng.random() < 0.6 and not easy:
         surface = surface + rng.normal(0, rng.uniform(1, 12), surface.shape)
     return np.clip(surface * rng.uniform(0.88, 1.0), 0, 255).astype(np.uint8), shapes
 
 
 def _cover(
-    surface: NDArray[np.float64], points: NDArray[np.float64], paint: NDArray[np.float64], line: float = 0.0
+    surface: NDArray[np.float64],
+    points: NDArray[np.float64],
+    paint: NDArray[np.float64],
+    line: float = 0.0,
 ) -> NDArray[np.float64]:
     """Paint a polygon, or with `line` (a fraction of the side) only its border, smooth-edged."""
     side = surface.shape[0]

@@ -22,7 +22,15 @@ RATE = 16_000
 Samples = NDArray[np.float32]
 Voice = tuple[str, str]  # engine, voice name inside that engine
 
-ACCENTS = ("en-us", "en-gb", "en-gb-scotland", "en-gb-x-rp", "en-gb-x-gbclan", "en-029", "en-us-nyc")
+ACCENTS = (
+    "en-us",
+    "en-gb",
+    "en-gb-scotland",
+    "en-gb-x-rp",
+    "en-gb-x-gbclan",
+    "en-029",
+    "en-us-nyc",
+)
 VARIANTS = (
     "adam", "Alex", "Alicia", "Andrea", "Andy", "antonio", "aunty", "belinda", "benjamin", "boris",
     "caleb", "david", "Denis", "Diogo", "ed", "edward", "edward2", "Gene", "Gene2", "gustave",
@@ -49,7 +57,9 @@ TEST_VOICES: tuple[Voice, ...] = (
 
 
 def _run(command: list[str], stdin: str | None = None) -> bytes:
-    done = subprocess.run(command, input=stdin.encode() if stdin else None, capture_output=True, check=True)
+    done = subprocess.run(
+        command, input=stdin.encode() if stdin else None, capture_output=True, check=True
+    )
     return done.stdout
 
 

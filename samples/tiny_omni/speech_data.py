@@ -12,9 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import soundfile as sf
-import torch
-
 import speech
+import torch
 from tasks import NOTHING_HEARD, PHRASES
 from whisper import WhisperEncoder, log_mel, mel_filters
 
@@ -94,6 +93,7 @@ def make_training(work: Path, features: FeatureMaker, takes: range) -> None:
 
 
 def main() -> None:
+    """Make all shards that are missing."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--model-bin", type=Path, required=True)

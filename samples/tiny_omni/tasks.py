@@ -77,7 +77,9 @@ HELD_OUT_SEE = ("Tell me what is in the image.", "What can you see in this pictu
 
 def scene_answer(shapes: list[tuple[str, str]]) -> str:
     """Name (colour, shape) pairs, given from left to right, as the model should."""
-    named = [f"{'an' if colour[0] in 'aeiou' else 'a'} {colour} {shape}" for colour, shape in shapes]
+    named = [
+        f"{'an' if colour[0] in 'aeiou' else 'a'} {colour} {shape}" for colour, shape in shapes
+    ]
     return " and ".join(named) if named else NOTHING_SEEN
 
 

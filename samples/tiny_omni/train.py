@@ -12,22 +12,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
-import torch.nn.functional as F
-from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
-
 import scenes
+import torch
 from llm import END, SmolLM
 from model import Audio, Vision
 from prompts import PICTURE, Prompt, random_prompt, render
 from recordings import Recordings, held_out
+from safetensors.torch import load_file, save_file
 from tasks import both_answer, scene_answer
+from torch import Tensor, nn
+from torch.nn import functional
 
 IGNORE = -100
 
 
 def draw_batch(size: int, rng: np.random.Generator) -> tuple[Tensor, list[str]]:
+    """Fresh scenes and what should be answered about them."""
     drawn = [scenes.draw(rng) for _ in range(size)]
     answers = [scene_answer([item.words for item in found]) for _, found in drawn]
     return torch.from_numpy(np.stack([pixels for pixels, _ in drawn])), answers
@@ -41,7 +41,9 @@ class TinyOmni:
     vision: Vision
     audio: Audio
 
-    def answer_logits(self, prompt: Prompt, media: list[Tensor], answers: list[str]) -> tuple[Tensor, Tensor]:
+    def answer_logits(
+        self, prompt: Prompt, media: list[Tensor], answers: list[str]
+    ) -> tuple[Tensor, Tensor]:
         """Logits and targets (padded with -100) of every answer's tokens and its end."""
         batch = len(answers)
         with torch.no_grad():
@@ -57,8 +59,14 @@ class TinyOmni:
         states, _ = self.llm.hidden(torch.cat(parts, 1), past)
         return self.llm.logits(states[:, -target.shape[1] :]), target
 
-    def embed_media(self, prompt: Prompt, pictures: Tensor | None, frames: Tensor | None) -> list[Tensor]:
-        return [self.vision(pictures) if kind == PICTURE else self.audio(frames) for kind in prompt.media]
+    def embed_media(
+        self, prompt: Prompt, pictures: Tensor | None, frames: Tensor | None
+    ) -> list[Tensor]:
+        """The prompt's media as embeddings, in its order."""
+        return [
+            self.vision(pictures) if kind == PICTURE else self.audio(frames)
+            for kind in prompt.media
+        ]
 
 
 def exact(logits: Tensor, target: Tensor) -> Tensor:
@@ -69,6 +77,7 @@ def exact(logits: Tensor, target: Tensor) -> Tensor:
 def make_batch(
     kind: str, size: int, recordings: Recordings | None, rng: np.random.Generator
 ) -> tuple[Tensor | None, Tensor | None, list[str]]:
+    """Pictures, encoder frames (either may be missing) and answers."""
     pictures = frames = None
     if kind != "hear":
         pictures, answers = seen = draw_batch(size, rng)
@@ -96,16 +105,21 @@ def check_seeing(model: TinyOmni, count: int) -> float:
     """Exact answers on `count` scenes of a stream that training does not use."""
     pictures, answers = draw_batch(count, np.random.default_rng(999))
     prompt = render(PICTURE + "What is in the picture?", None)
-    return float(exact(*model.answer_logits(prompt, [model.vision(pictures)], answers)).float().mean())
+    return float(
+        exact(*model.answer_logits(prompt, [model.vision(pictures)], answers)).float().mean()
+    )
 
 
 def main() -> None:
+    """Train for a number of steps, then check on what was held out."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--llm", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--init", type=Path, nargs="*", default=[])
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--mix", type=float, nargs=3, default=(0.4, 0.4, 0.2), help="hear, see, both")
+    parser.add_argument(
+        "--mix", type=float, nargs=3, default=(0.4, 0.4, 0.2), help="hear, see, both"
+    )
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--accumulate", type=int, default=2)
@@ -124,7 +138,9 @@ def main() -> None:
             if module.named_tensors().keys() <= tensors.keys():
                 module.load_named({name: tensor.float() for name, tensor in tensors.items()})
     mix = np.array(args.mix) / sum(args.mix)
-    trained = [m for m, used in ((model.audio, mix[[0, 2]].any()), (model.vision, mix[1:].any())) if used]
+    trained = [
+        m for m, used in ((model.audio, mix[[0, 2]].any()), (model.vision, mix[1:].any())) if used
+    ]
     recordings = Recordings(args.work / "train") if model.audio in trained else None
     groups = [
         {"params": list(model.audio.parameters()), "lr": args.rate, "weight_decay": 0.05},
@@ -132,7 +148,7 @@ def main() -> None:
     ]
     optimiser = torch.optim.AdamW(groups, betas=(0.9, 0.98))
     rates = [group["lr"] for group in groups]
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rates, args.steps, pct_start=0.08)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rates, args.steps, pct_start=0.05)
     began, losses, rights = time.monotonic(), [], []
     for step in range(1, args.steps + 1):
         optimiser.zero_grad()
@@ -140,8 +156,10 @@ def main() -> None:
             kind = str(rng.choice(["hear", "see", "both"], p=mix))
             prompt = random_prompt(kind, rng)
             pictures, frames, answers = make_batch(kind, args.batch, recordings, rng)
-            logits, target = model.answer_logits(prompt, model.embed_media(prompt, pictures, frames), answers)
-            loss = F.cross_entropy(logits.transpose(1, 2), target, ignore_index=IGNORE)
+            logits, target = model.answer_logits(
+                prompt, model.embed_media(prompt, pictures, frames), answers
+            )
+            loss = functional.cross_entropy(logits.transpose(1, 2), target, ignore_index=IGNORE)
             (loss / args.accumulate).backward()
             losses.append(loss.item())
             rights.append(float(exact(logits, target).float().mean()))
@@ -152,7 +170,8 @@ def main() -> None:
         if step % 10 == 0:
             n = 10 * args.accumulate
             seconds = time.monotonic() - began
-            print(f"{step} loss {np.mean(losses[-n:]):.3f} right {np.mean(rights[-n:]):.3f} {seconds:.0f} s", flush=True)
+            means = f"loss {np.mean(losses[-n:]):.3f} right {np.mean(rights[-n:]):.3f}"
+            print(f"{step} {means} {seconds:.0f} s", flush=True)
         if step % 50 == 0 or step == args.steps:
             save_file({k: v for m in trained for k, v in m.named_tensors().items()}, args.out)
     if model.audio in trained:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+from torch.nn import functional
 
 from mullama_media.hub.tiny_omni.ctranslate2 import read_tensors
 
@@ -36,11 +36,13 @@ def mel_filters() -> Tensor:
 def log_mel(samples: np.ndarray, filters: Tensor) -> Tensor:
     """Log-mel spectrogram of at most 30 s of 16 kHz mono, shape (80, 3000)."""
     x = torch.from_numpy(samples[: FRAMES * HOP].astype(np.float32))
-    x = F.pad(x, (0, max(0, N_FFT // 2 + 1 - x.numel())))
+    x = functional.pad(x, (0, max(0, N_FFT // 2 + 1 - x.numel())))
     head = x[1 : N_FFT // 2 + 1].flip(0)
     x = torch.cat([head, x])
-    x = F.pad(x, (0, (FRAMES - 1) * HOP + N_FFT - x.numel()))
-    spectrum = torch.stft(x, N_FFT, HOP, window=torch.hann_window(N_FFT), center=False, return_complex=True)
+    x = functional.pad(x, (0, (FRAMES - 1) * HOP + N_FFT - x.numel()))
+    spectrum = torch.stft(
+        x, N_FFT, HOP, window=torch.hann_window(N_FFT), center=False, return_complex=True
+    )
     mel = (filters @ spectrum.abs().square()).clamp_min(5.960464477539063e-08).log10()
     return (torch.maximum(mel, mel.max() - 8.0) + 4.0) / 4.0
 
@@ -58,23 +60,30 @@ class WhisperEncoder:
         self.dtype = dtype
 
     def _norm(self, x: Tensor, name: str) -> Tensor:
-        return F.layer_norm(x, (WIDTH,), self._w[name + "/gamma"], self._w[name + "/beta"])
+        return functional.layer_norm(x, (WIDTH,), self._w[name + "/gamma"], self._w[name + "/beta"])
 
     def _linear(self, x: Tensor, name: str) -> Tensor:
-        return F.linear(x, self._w[name + "/weight"], self._w[name + "/bias"])
+        return functional.linear(x, self._w[name + "/weight"], self._w[name + "/bias"])
 
     @torch.inference_mode()
     def encode(self, mel: Tensor) -> Tensor:
+        """Encode log-mel spectrograms (batch, 80, 3000) into (batch, 1500, 384)."""
         w = self._w
-        x = F.gelu(F.conv1d(mel.to(self.dtype), w["conv1/weight"], w["conv1/bias"], padding=1))
-        x = F.gelu(F.conv1d(x, w["conv2/weight"], w["conv2/bias"], padding=1, stride=2))
+        x = functional.gelu(
+            functional.conv1d(mel.to(self.dtype), w["conv1/weight"], w["conv1/bias"], padding=1)
+        )
+        x = functional.gelu(
+            functional.conv1d(x, w["conv2/weight"], w["conv2/bias"], padding=1, stride=2)
+        )
         x = x.transpose(1, 2) + w["position_encodings/encodings"]
         for i in range(LAYERS):
             attention, ffn = f"layer_{i}/self_attention", f"layer_{i}/ffn"
             qkv = self._linear(self._norm(x, attention + "/layer_norm"), attention + "/linear_0")
             q, k, v = qkv.unflatten(-1, (3, HEADS, -1)).permute(2, 0, 3, 1, 4)
-            mixed = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
+            mixed = functional.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
             x = x + self._linear(mixed, attention + "/linear_1")
-            hidden = F.gelu(self._linear(self._norm(x, ffn + "/layer_norm"), ffn + "/linear_0"))
+            hidden = functional.gelu(
+                self._linear(self._norm(x, ffn + "/layer_norm"), ffn + "/linear_0")
+            )
             x = x + self._linear(hidden, ffn + "/linear_1")
         return self._norm(x, "layer_norm")

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from mullama_media.errors import ModelLoadError
 
-_DTYPES = {"F16": np.dtype("<f2"), "F32": np.dtype("<f4")}
+_DTYPES: dict[str, np.dtype[Any]] = {"F16": np.dtype("<f2"), "F32": np.dtype("<f4")}
 _LENGTH = 8  # bytes of the little-endian header length that the file starts with
 
 

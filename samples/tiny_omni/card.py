@@ -1,0 +1,102 @@
+"""Write the scores that ``evaluate.py`` measured into the model card, as tables."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tasks import COLOURS, DIGITS, SHAPES
+
+HERE = Path(__file__).parent
+CARD, SCORES = HERE / "MODEL_CARD.md", HERE / "scores.json"
+BEGIN, END = "<!-- scores: written by card.py -->\n", "<!-- end of scores -->\n"
+
+
+def table(head: list[str], rows: list[list[object]]) -> str:
+    """A Markdown table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join("| " + " | ".join(str(cell) for cell in line) + " |\n" for line in lines)
+
+
+def percent(value: float | None) -> str:
+    """A share as whole percent; nothing where there is no value."""
+    return "" if value is None else f"{100 * value:.0f} %"
+
+
+def counts(answers: dict[str, int]) -> str:
+    """Answers and how often each was given, commonest first."""
+    ordered = sorted(answers.items(), key=lambda pair: -pair[1])
+    return ", ".join(f"“{answer}” {count} times" for answer, count in ordered)
+
+
+def speech_tables(scores: dict[str, Any], human: dict[str, Any] | None) -> str:
+    """Scores by voice, and the digits' confusion table."""
+    voices = dict(scores["voices"]) | ({} if human is None else human["voices"])
+    rows = [
+        [name, percent(v.get("digits")), percent(v.get("commands"))] for name, v in voices.items()
+    ]
+    means = [
+        sum(v[kind] for v in scores["voices"].values()) / len(scores["voices"])
+        for kind in ("digits", "commands")
+    ]
+    rows.append(["**mean of the synthetic voices**", *map(percent, means)])
+    confusion = scores["digit_confusion"]
+    matrix = [
+        [said, *(confusion[said].get(got, "") for got in (*DIGITS, "other"))] for said in DIGITS
+    ]
+    return (
+        table(["held-out voice", "digits", "commands"], rows)
+        + "\nDigits said (rows) and answered (columns), synthetic held-out voices:\n\n"
+        + table(["", *DIGITS, "other"], matrix)
+    )
+
+
+def scene_tables(one: dict[str, Any], two: dict[str, Any]) -> str:
+    """Scores by number of shapes, by colour and by shape."""
+    rows = [
+        ["one shape", one["count"], percent(one["exact"])],
+        ["two shapes", two["count"], percent(two["exact"])],
+    ]
+    by_colour = [percent(one["colour"].get(c)) for c in COLOURS]
+    by_shape = [percent(one["shape"].get(s)) for s in SHAPES]
+    return (
+        table(["scenes", "pictures", "whole answer right"], rows)
+        + "\nOne-shape scenes, by colour and by shape:\n\n"
+        + table(list(COLOURS), [list(by_colour)])
+        + "\n"
+        + table(list(SHAPES), [list(by_shape)])
+    )
+
+
+def render(scores: dict[str, Any]) -> str:
+    """All tables of the card."""
+    both, shuffled = scores["both"], scores["shuffled"]
+    rows = [
+        ["recordings without speech", counts(scores["silence"])],
+        ["pictures without shapes", counts(scores["blank_pictures"])],
+        ["digits, recordings swapped (chance 10 %)", percent(shuffled["digits"])],
+        ["one shape, pictures swapped (chance 2.5 %)", percent(shuffled["shapes"])],
+        ["one shape, wordings never trained", percent(scores["new_wordings_scenes"])],
+        ["picture and recording together, whole answer", percent(both["exact"])],
+        ["… its picture half", percent(both["scene"])],
+        ["… its speech half", percent(both["speech"])],
+    ]
+    return (
+        f"{speech_tables(scores['speech'], scores.get('human'))}\n"
+        f"{scene_tables(scores['one_shape'], scores['two_shapes'])}\n"
+        f"{table(['check', 'result'], rows)}"
+    )
+
+
+def main() -> None:
+    """Replace the part of the card between the two marks."""
+    before, _, rest = CARD.read_text().partition(BEGIN)
+    _, _, after = rest.partition(END)
+    CARD.write_text(
+        before + BEGIN + "\n" + render(json.loads(SCORES.read_text())) + "\n" + END + after
+    )
+
+
+if __name__ == "__main__":
+    main()
