@@ -127,7 +127,9 @@ class MultimodalProcessor:
         ]
         if raw:
             parts = [part for message in messages for part in message.parts]
-            return Prompt.of_parts(self.model, [*([system] if system else []), *parts], media=self.media)
+            return Prompt.of_parts(
+                self.model, [*([system] if system else []), *parts], media=self.media
+            )
         if system is not None:
             messages.insert(0, Message("system", [system]))
         return Prompt.of_messages(

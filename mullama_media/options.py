@@ -4,7 +4,7 @@ A field is declared once, with its default, its meaning and its range::
 
     @options
     class SamplingParams:
-        temperature: float = option(0.8, "Softmax temperature; 0 is greedy.", ge=0)
+        temperature: float = option(default=0.8, doc="Softmax temperature; 0 is greedy.", ge=0)
 
 and everything else follows from that: validation, `with_temperature(...)` helpers, TOML tables
 (`from_mapping`, `from_toml`), and the text of `describe()`.
@@ -28,15 +28,15 @@ T = TypeVar("T")
 
 
 def option(
+    *,
     default: Any,
     doc: str,
-    *,
     ge: float | None = None,
     gt: float | None = None,
     le: float | None = None,
     choices: tuple[str, ...] | None = None,
 ) -> Any:
-    """Declare a field: its default, its meaning with unit, and its range (`ge` <= x, `gt` < x...)."""
+    """Declare a field: its default, its meaning with unit, and its range (`ge`: >=, `gt`: >)."""
     bounds = {"ge": ge, "gt": gt, "le": le, "choices": choices}
     return dataclasses.field(default=default, metadata={"doc": doc, **bounds})
 

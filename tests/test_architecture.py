@@ -69,7 +69,8 @@ def test_there_are_no_import_cycles():
     names = {str(m.relative_to(PACKAGE).with_suffix("")).replace("/", "."): m for m in MODULES}
     names = {name.removesuffix(".__init__"): m for name, m in names.items() if name != "__init__"}
     graph = {
-        name: {n for n in _eager_imports(m) if n in names and n != name} for name, m in names.items()
+        name: {n for n in _eager_imports(m) if n in names and n != name}
+        for name, m in names.items()
     }
     done: set[str] = set()
 

@@ -15,7 +15,9 @@ BINDING = Path(__file__).parent.parent / "ext" / "bind" / "errors.cpp"
 
 
 def test_all_is_complete_and_drawn_in_the_docstring():
-    defined = {n for n, c in vars(errors).items() if inspect.isclass(c) and c.__module__ == errors.__name__}
+    defined = {
+        n for n, c in vars(errors).items() if inspect.isclass(c) and c.__module__ == errors.__name__
+    }
     assert defined == set(errors.__all__)
     for name in defined:
         assert name in errors.__doc__
@@ -35,7 +37,12 @@ def test_it_carries_what_where_and_hint(cls, tmp_path):
     assert str(error) == f"{tmp_path}: it broke. Mend it"
     assert str(cls("it broke")) == "it broke"
     copy = pickle.loads(pickle.dumps(error))
-    assert (type(copy), copy.what, copy.where, copy.hint) == (cls, "it broke", str(tmp_path), "Mend it")
+    assert (type(copy), copy.what, copy.where, copy.hint) == (
+        cls,
+        "it broke",
+        str(tmp_path),
+        "Mend it",
+    )
 
 
 def test_every_native_code_has_a_class():

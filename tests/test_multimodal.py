@@ -176,7 +176,9 @@ def test_what_the_model_cannot_take_is_refused(model, engine):
 
 def test_load_and_close(tiny_files):
     processor = MultimodalProcessor.load(
-        tiny_files.model, mmproj=tiny_files.mmproj, engine_params=EngineParams(n_ctx=512, n_parallel=1)
+        tiny_files.model,
+        mmproj=tiny_files.mmproj,
+        engine_params=EngineParams(n_ctx=512, n_parallel=1),
     )
     with processor:
         assert processor.media is not None
@@ -188,7 +190,10 @@ def test_load_and_close(tiny_files):
         MultimodalProcessor.load("tiny-omini")
 
     async def run():
-        options = {"mmproj": tiny_files.mmproj, "engine_params": EngineParams(n_ctx=512, n_parallel=1)}
+        options = {
+            "mmproj": tiny_files.mmproj,
+            "engine_params": EngineParams(n_ctx=512, n_parallel=1),
+        }
         async with await MultimodalProcessor.load_async(tiny_files.model, **options) as processor:
             return (await processor.stream("Hi", config=StreamConfig(max_tokens=3))).text
 

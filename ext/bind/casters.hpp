@@ -20,7 +20,7 @@ namespace nanobind::detail {
 
 // Options: an instance of the Python dataclass that Fields<T> names.
 template <class T>
-struct type_caster<T, std::void_t<decltype(mullama::bind::Fields<T>::name)>> {
+struct type_caster<T, std::enable_if_t<mullama::bind::is_options<T>, int>> {
     NB_TYPE_CASTER(T, const_name("object"))
 
     bool from_python(handle source, uint32_t, cleanup_list *) {

@@ -11,6 +11,8 @@ namespace mullama::bind {
 
 template <class T> struct Fields;
 
+template <class T> inline constexpr bool is_options = requires { Fields<T>::name; };
+
 template <> struct Fields<SamplingParams> {
     static constexpr const char * module = "mullama_media.engine.sampling";
     static constexpr const char * name = "SamplingParams";

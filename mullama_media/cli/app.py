@@ -42,11 +42,14 @@ def run(
     prompt: Annotated[
         str | None,
         typer.Argument(
-            metavar="[PROMPT]", help="What to ask; from stdin if left out or '-'.", show_default=False
+            metavar="[PROMPT]",
+            help="What to ask; from stdin if left out or '-'.",
+            show_default=False,
         ),
     ] = None,
     image: Annotated[
-        list[Path] | None, typer.Option("--image", "-i", metavar="FILE", help="A picture. Repeatable.")
+        list[Path] | None,
+        typer.Option("--image", "-i", metavar="FILE", help="A picture. Repeatable."),
     ] = None,
     audio: Annotated[
         list[Path] | None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 from pathlib import Path
-from types import ModuleType
+from typing import Any
 
 from mullama_media.errors import InvalidOptionError
 
@@ -15,7 +15,7 @@ _LEVELS = {"none": 0, "error": 1, "warn": 2, "info": 3, "debug": 4}
 
 
 @functools.cache
-def core() -> ModuleType:
+def core() -> Any:
     """The native module with its backends loaded. Thread-safe.
 
     `MULLAMA_LOG` (none, error, warn, info, debug) says how much of llama.cpp's own log goes to

@@ -28,9 +28,7 @@ class Pump:
     def __init__(self, native: Any) -> None:
         self._native = native
         self._lock = threading.Lock()
-        self._readers: dict[
-            int, tuple[weakref.ref[TokenStream], asyncio.AbstractEventLoop]
-        ] = {}
+        self._readers: dict[int, tuple[weakref.ref[TokenStream], asyncio.AbstractEventLoop]] = {}
         self._thread = threading.Thread(target=self._run, name="mullama-pump", daemon=True)
         self._thread.start()
 

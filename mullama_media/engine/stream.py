@@ -26,11 +26,15 @@ class StreamConfig:
     """Where an answer ends and how it is delivered."""
 
     max_tokens: int | None = option(
-        512, "Most tokens to generate; None until the context is full.", ge=1
+        default=512, doc="Most tokens to generate; None until the context is full.", ge=1
     )
-    stop: tuple[str, ...] = option((), "Texts that end the answer and are not part of it.")
+    stop: tuple[str, ...] = option(
+        default=(), doc="Texts that end the answer and are not part of it."
+    )
     buffer_tokens: int = option(
-        64, "Tokens that may wait to be read; then this request pauses, and only this one.", ge=1
+        default=64,
+        doc="Tokens that may wait to be read; then this request pauses, and only this one.",
+        ge=1,
     )
 
     def __post_init__(self) -> None:
@@ -127,7 +131,7 @@ class TokenStream:
         self._cancelled = False
 
     def cancel(self) -> None:
-        """Stop generating. Idempotent, thread-safe, never blocks; what was sent can still be read."""
+        """Stop generating; what was sent can still be read. Idempotent, thread-safe, quick."""
         self._cancelled = True
         if self._native is not None:
             self._native.cancel()
@@ -176,9 +180,10 @@ class TokenStream:
     async def __anext__(self) -> TokenData:
         try:
             if self._native is None and self._completion is None:
-                self._begin(await asyncio.wrap_future(self._start))
+                native = await asyncio.wrap_future(self._start)
+                self._begin(native)
                 self._pump().register(self, asyncio.get_running_loop())
-                self._native.subscribe()
+                native.subscribe()
                 self._collect()
             while not self._buffer and self._completion is None:
                 self._waiter = asyncio.get_running_loop().create_future()

@@ -55,7 +55,8 @@ def read(source: str | os.PathLike[str] | bytes) -> Image:
 def is_pil(value: Any) -> bool:
     """Whether `value` is a Pillow image, without importing Pillow for it."""
     return any(
-        kind.__module__.startswith("PIL.") and kind.__name__ == "Image" for kind in type(value).__mro__
+        kind.__module__.startswith("PIL.") and kind.__name__ == "Image"
+        for kind in type(value).__mro__
     )
 
 

@@ -70,5 +70,10 @@ def test_an_empty_recording_is_refused(tmp_path):
 
 
 def test_pictures_are_not_taken_for_sound():
-    for head in (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0\0\x10JFIF", b"GIF89a", b"RIFF\0\0\0\0WEBPVP8 "):
+    for head in (
+        b"\x89PNG\r\n\x1a\n",
+        b"\xff\xd8\xff\xe0\0\x10JFIF",
+        b"GIF89a",
+        b"RIFF\0\0\0\0WEBPVP8 ",
+    ):
         assert not files.is_audio(head)

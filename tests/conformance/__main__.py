@@ -64,12 +64,15 @@ def main() -> int:
             want = [token for token, _ in expected if not ours.model.is_end(token)]
             same = [token.id for token in got] == want
             theirs = expected[0][1]
-            off = max(abs(logprob - theirs[token]) for token, logprob in got[0].top if token in theirs)
+            off = max(
+                abs(logprob - theirs[token]) for token, logprob in got[0].top if token in theirs
+            )
             worst = max(worst, off)
             ok = same and off <= TOLERANCE
             failures += not ok
             what = parts[-1] if len(parts) == 1 else parts[0].name
-            print(f"{'ok  ' if ok else 'FAIL'} {len(want):3} tokens, {off:.1e}  {what}: {answer.text[:60]!r}")
+            verdict = "ok  " if ok else "FAIL"
+            print(f"{verdict} {len(want):3} tokens, {off:.1e}  {what}: {answer.text[:60]!r}")
     print(f"{failures} of {len(cases())} differ; largest log-probability difference {worst:.1e}")
     return 1 if failures else 0
 

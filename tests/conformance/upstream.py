@@ -28,7 +28,10 @@ def build(*targets: str) -> Path:
     folder = ROOT / "build" / "upstream"
     if not all((folder / "bin" / target).exists() for target in targets):
         source = subprocess.run(
-            [sys.executable, ROOT / "llama.cpp" / "fetch.py"], capture_output=True, text=True, check=True
+            [sys.executable, ROOT / "llama.cpp" / "fetch.py"],
+            capture_output=True,
+            text=True,
+            check=True,
         ).stdout.strip()
         print(f"building upstream {', '.join(targets)} in {folder} ...", file=sys.stderr)
         options = ["-DLLAMA_OPENSSL=OFF", "-DLLAMA_BUILD_TESTS=OFF", "-DLLAMA_BUILD_EXAMPLES=OFF"]
@@ -55,7 +58,7 @@ class Server:
     def chat(
         self, parts: list[str | Path], max_tokens: int, top: int
     ) -> list[tuple[int, dict[int, float]]]:
-        """Greedy answer to one user message: each token with its alternatives' log-probabilities."""
+        """Greedy answer to one user message: tokens, each with its likeliest alternatives."""
         reply = self.post(
             "/v1/chat/completions",
             {
@@ -81,7 +84,9 @@ def _content(part: str | Path) -> dict[str, Any]:
 
 
 @contextmanager
-def serve(binaries: Path, model: Path, mmproj: Path | None, *, n_ctx: int = 4096) -> Iterator[Server]:
+def serve(
+    binaries: Path, model: Path, mmproj: Path | None, *, n_ctx: int = 4096
+) -> Iterator[Server]:
     """Run llama-server on a free port of this machine until the block ends."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -91,7 +96,10 @@ def serve(binaries: Path, model: Path, mmproj: Path | None, *, n_ctx: int = 4096
     if mmproj:
         command += ["--mmproj", mmproj]
     log = ROOT / "build" / "upstream-server.log"
-    with log.open("w") as output, subprocess.Popen(command, stdout=output, stderr=output) as process:
+    with (
+        log.open("w") as output,
+        subprocess.Popen(command, stdout=output, stderr=output) as process,
+    ):
         try:
             server = Server(f"http://127.0.0.1:{port}")
             for _ in range(600):

@@ -41,7 +41,9 @@ def test_every_way_to_read_gives_the_same_answer(engine, story):
 
     whole = submit().result()
     assert whole.finish_reason == "length"
-    assert whole.timings.generated_tokens == 24 == len([t for t in whole.tokens if t.id is not None])
+    assert (
+        whole.timings.generated_tokens == 24 == len([t for t in whole.tokens if t.id is not None])
+    )
     assert "".join(token.text for token in submit()) == whole.text
     heard = []
     assert submit().run(heard.append).text == whole.text == "".join(map(str, heard))
@@ -243,7 +245,9 @@ def test_a_prompt_that_does_not_fit_is_refused_at_once(model, ask):
         with pytest.raises(ContextOverflowError, match="the context holds 256") as caught:
             engine.submit(ask("word " * 300))
         assert "n_ctx" in str(caught.value)
-        full = engine.submit(ask("Tell me a story."), GREEDY, StreamConfig(max_tokens=None)).result()
+        full = engine.submit(
+            ask("Tell me a story."), GREEDY, StreamConfig(max_tokens=None)
+        ).result()
         assert full.finish_reason in ("length", "stop")
         assert full.timings.prompt_tokens + full.timings.generated_tokens <= 257
 
@@ -297,9 +301,13 @@ def test_penalties_change_a_greedy_answer(engine, model):
     prompt = Prompt.of_parts(model, ["la la la la la la la la la la la la"])
     config = StreamConfig(max_tokens=12)
     plain = engine.submit(prompt, GREEDY, config).result().text
-    varied = engine.submit(
-        prompt, SamplingParams(temperature=0, presence_penalty=5, frequency_penalty=5), config
-    ).result().text
+    varied = (
+        engine.submit(
+            prompt, SamplingParams(temperature=0, presence_penalty=5, frequency_penalty=5), config
+        )
+        .result()
+        .text
+    )
     assert plain != varied
     assert varied.count(" la") < plain.count(" la")
 

@@ -88,7 +88,7 @@ def test_a_truncated_file_is_refused_by_name(tmp_path, colours):
         path = tmp_path / f"cut.{kind}"
         data = encoded(PIL.Image.fromarray(np.tile(colours, (10, 10, 1))), kind)
         path.write_bytes(data[: len(data) // 2])
-        with pytest.raises(MediaError, match="truncated|decoded") as caught:
+        with pytest.raises(MediaError, match=r"truncated|decoded") as caught:
             decode.read(path)
         assert caught.value.where == str(path)
 
