@@ -267,8 +267,9 @@ class MultimodalProcessor:
 
 
 def _messages(content: Input) -> list[Message]:
-    if isinstance(content, (str, bytes, Path)) or not isinstance(content, Sequence):
-        return [Message("user", [content])]
+    if isinstance(content, (str, bytes)) or not isinstance(content, Sequence):
+        alone: Any = content
+        return [Message("user", [alone])]
     if content and all(isinstance(item, Message) for item in content):
         return list(content)
     return [Message("user", content)]

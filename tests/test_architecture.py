@@ -94,8 +94,10 @@ def _eager_imports(module: Path) -> set[str]:
     for node in tree.body:
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("mullama_media"):
             base = node.module.removeprefix("mullama_media").lstrip(".")
-            found.add(base)
-            found |= {f"{base}.{alias.name}".lstrip(".") for alias in node.names}
+            inside = {f"{base}.{alias.name}".lstrip(".") for alias in node.names}
+            modules = {name for name in inside if (PACKAGE / name.replace(".", "/")).is_dir()}
+            modules |= {n for n in inside if (PACKAGE / f"{n.replace('.', '/')}.py").is_file()}
+            found |= modules or {base}
     return found
 
 

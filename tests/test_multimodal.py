@@ -44,7 +44,9 @@ def test_the_samples_are_understood(processor, names, question, expected):
 
 
 def test_every_form_of_a_picture_gives_the_same_answer(processor):
-    question, expected = next(iter(EXPECTED["shapes.png"].items()))
+    question = "What is in the picture?"
+    expected = answer(processor, [SHAPES, question])
+    assert expected != answer(processor, [np.full((256, 256, 3), 255, np.uint8), question])
     pil = PIL.Image.open(SHAPES)
     array = np.asarray(pil.convert("RGB"))
     for form in (SHAPES, SHAPES.read_bytes(), pil, array, Image(array)):
@@ -87,7 +89,7 @@ def test_a_long_recording_becomes_windows_of_28_seconds(processor):
 def test_a_conversation_with_media_and_a_system_message(processor):
     content = [
         Message("user", [SHAPES, "What is in the picture?"]),
-        Message("assistant", [EXPECTED["shapes.png"]["What is in the picture?"]]),
+        Message("assistant", ["Two coloured shapes."]),
         Message("user", [SEVEN, "What is said?"]),
     ]
     prompt = processor.prepare(content, system="You are a careful observer.")
@@ -105,7 +107,8 @@ def test_a_text_alone_is_a_user_message(processor):
 def test_a_batch_answers_in_order_and_a_broken_item_fails_alone(processor, tmp_path):
     broken = tmp_path / "broken.png"
     broken.write_bytes(SHAPES.read_bytes()[:200])
-    picture_q, picture_a = next(iter(EXPECTED["shapes.png"].items()))
+    picture_q = "What is in the picture?"
+    picture_a = answer(processor, [SHAPES, picture_q])
     sound_q, sound_a = next(iter(EXPECTED["seven.wav"].items()))
     contents = [
         [SHAPES, picture_q],

@@ -47,21 +47,25 @@ class Pump:
     def _run(self) -> None:
         while True:
             numbers = self._native.wait_ready(_WAIT_MS)
-            by_loop: dict[asyncio.AbstractEventLoop, list[TokenStream]] = defaultdict(list)
-            with self._lock:
-                found = [self._readers.get(number) for number in dict.fromkeys(numbers)]
-            for entry in found:
-                stream = entry[0]() if entry else None
-                if entry and stream is not None:
-                    by_loop[entry[1]].append(stream)
-            for loop, streams in by_loop.items():
-                try:
-                    loop.call_soon_threadsafe(_wake, streams)
-                except RuntimeError:  # the loop was closed under its readers
-                    for stream in streams:
-                        stream.cancel()
+            self._wake_readers(numbers)
             if self._native.finished and not numbers:
                 return
+
+    def _wake_readers(self, numbers: list[int]) -> None:
+        # A method of its own, so that no local keeps a stream alive while the thread waits.
+        by_loop: dict[asyncio.AbstractEventLoop, list[TokenStream]] = defaultdict(list)
+        with self._lock:
+            found = [self._readers.get(number) for number in dict.fromkeys(numbers)]
+        for entry in found:
+            stream = entry[0]() if entry else None
+            if entry and stream is not None:
+                by_loop[entry[1]].append(stream)
+        for loop, streams in by_loop.items():
+            try:
+                loop.call_soon_threadsafe(_wake, streams)
+            except RuntimeError:  # the loop was closed under its readers
+                for stream in streams:
+                    stream.cancel()
 
 
 def _wake(streams: list[TokenStream]) -> None:

@@ -171,10 +171,10 @@ def test_a_truncated_mmproj_is_refused(model, tiny_files, tmp_path):
         ("clip.audio.attention.head_count", 5, "not a multiple"),
         ("clip.audio.embedding_length", 0, "is 0"),
         ("clip.audio.projection_dim", 2048, "wide"),
-        ("clip.vision.embedding_length", 16, ""),
-        ("clip.vision.patch_size", 13, ""),
-        ("clip.vision.block_count", 99, ""),
-        ("clip.audio.block_count", 99, ""),
+        ("clip.vision.embedding_length", 16, None),
+        ("clip.vision.patch_size", 13, None),
+        ("clip.vision.block_count", 99, None),
+        ("clip.audio.block_count", 99, None),
     ],
 )
 def test_an_mmproj_that_does_not_fit_is_refused(model, tiny_files, tmp_path, key, value, reason):

@@ -1,15 +1,20 @@
 """From messages to tokens: templates, media, and text that tries to be more than text."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from mullama_media import AudioFrame, Image, Message, Prompt
+from mullama_media import AudioFrame, Image, Message, Model, ModelParams, Prompt
 from mullama_media.errors import (
     ChatTemplateError,
     InvalidOptionError,
     MediaError,
     ModelCapabilityError,
 )
+from tests.conftest import ROOT
 
 IMAGE = Image(np.full((64, 64, 3), 128, np.uint8))
 AUDIO = AudioFrame(np.zeros(16000, np.float32), 16000)
@@ -97,6 +102,13 @@ def test_odd_picture_sizes_are_fine(model, media, shape):
     assert prompt.n_tokens > 0
 
 
-def test_a_template_that_refuses_is_an_error(model):
-    with pytest.raises(ChatTemplateError):
-        Prompt.of_messages(model, [])
+def test_a_model_without_a_template_takes_no_messages():
+    fetch = [sys.executable, ROOT / "llama.cpp" / "fetch.py"]
+    source = subprocess.run(fetch, capture_output=True, text=True, check=True).stdout.strip()
+    base = Model.load(
+        Path(source) / "models" / "ggml-vocab-gpt-2.gguf", ModelParams(vocab_only=True)
+    )
+    assert base.chat_template is None
+    with pytest.raises(ChatTemplateError, match="no chat template"):
+        Prompt.of_messages(base, [Message("user", ["Hi"])])
+    assert Prompt.of_parts(base, ["Hi there"]).n_tokens == 2

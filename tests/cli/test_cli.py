@@ -1,0 +1,118 @@
+"""The command, run as a user runs it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests.conftest import SAMPLES
+
+MULLAMA = [sys.executable, "-c", "from mullama_media.cli import main; main()"]
+
+
+def mullama(*args, stdin="", **options):
+    return subprocess.run(
+        [*MULLAMA, *map(str, args)],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        **options,
+    )
+
+
+def test_help_teaches():
+    done = mullama("--help")
+    assert done.returncode == 0
+    for word in ("run", "pull", "info", "demo"):
+        assert word in done.stdout
+    run = mullama("run", "--help").stdout
+    for word in (
+        "MODEL",
+        "PROMPT",
+        "--image",
+        "--audio",
+        "--mmproj",
+        "--system",
+        "--json",
+        "--stats",
+    ):
+        assert word in run
+
+
+def test_info_names_version_pin_and_devices():
+    text = mullama("info").stdout
+    assert "mullama_media" in text
+    assert "0c1e57098" in text
+    found = json.loads(mullama("info", "--json").stdout)
+    assert found["devices"][0]["memory_total"] > 0
+    assert "CPU" in found["backends"]
+    assert found["cpu_features"]
+
+
+def test_run_prints_the_answer_and_stats(tiny_files):
+    done = mullama("run", tiny_files.model, "What is 2+2?", "-n", 8, "-t", 0, "--stats", "-c", 512)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip()
+    assert "first token after" in done.stderr
+
+
+def test_run_hears_and_takes_its_prompt_from_stdin():
+    done = mullama(
+        "run", "tiny-omni", "-a", SAMPLES / "seven.wav", "-t", 0, "--json", stdin="What is said?"
+    )
+    assert done.returncode == 0, done.stderr
+    reply = json.loads(done.stdout)
+    assert reply["text"].strip() == "seven"
+    assert reply["finish_reason"] == "stop"
+    assert reply["timings"]["encode_ms"] > 0
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["run", "/nowhere/x.gguf", "Hi"], "no such file"),
+        (["run", "tiny-omini", "Hi"], "tiny-omni"),
+        (["run", "tiny-omni", "Hi", "-t", "-1"], "temperature"),
+        (["run", "tiny-omni", "Hi", "-i", "/nowhere/x.png"], "/nowhere/x.png"),
+        (["run", "tiny-omni"], "stdin is empty"),
+    ],
+)
+def test_errors_are_one_line_and_status_1(args, message):
+    done = mullama(*args)
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+def test_ctrl_c_stops_with_status_130(tiny_files):
+    command = [*MULLAMA, "run", str(tiny_files.model), "Tell me a long story.", "-n", "3000"]
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    ) as process:
+        assert process.stdout.read(1)  # it is generating
+        process.send_signal(signal.SIGINT)
+        started = time.monotonic()
+        process.communicate(timeout=30)
+        assert time.monotonic() - started < 10
+    assert process.returncode == 130
+
+
+def test_importing_is_quick_and_works_without_the_core():
+    code = (
+        "import sys, time; t = time.perf_counter(); import mullama_media;"
+        "print(time.perf_counter() - t); print('numpy' in sys.modules, "
+        "'mullama_media._core' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    seconds, loaded = done.stdout.split("\n")[:2]
+    assert float(seconds) < 0.1
+    assert loaded == "False False"
