@@ -21,7 +21,7 @@ command -v "${CXX:-c++}" >/dev/null 2>&1 || command -v g++ >/dev/null 2>&1 || co
 
 # What the installed build depends on: sources, build options, the interpreter.
 state=$({ "$python" -V; env | grep -E '^(LLAMA_|CMAKE_|CC=|CXX=|MULLAMA_LLAMA)' || true
-          find pyproject.toml ext llama.cpp/pin.toml llama.cpp/fetch.py samples -type f -not -path '*/__pycache__/*' \
+          find pyproject.toml ext llama.cpp/pin.toml llama.cpp/fetch.py samples/*.* -type f \
             -exec cksum {} + | sort -k3; } | cksum)
 if [ -f .venv/mullama.state ] && [ "$(cat .venv/mullama.state)" = "$state" ]; then exit 0; fi
 

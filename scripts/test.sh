@@ -9,4 +9,5 @@ export PATH
 echo "== ruff";   ruff check . && ruff format --check .
 echo "== mypy";   mypy
 echo "== ctest";  ctest --test-dir "$(ls -d build/cp*/ | head -n 1)" --output-on-failure --no-tests=error
+echo "== model";  mullama pull tiny-omni
 echo "== pytest"; pytest "$@"

@@ -32,6 +32,9 @@ if(BUILD_SHARED_LIBS OR GGML_BACKEND_DL)
     LIBRARY DESTINATION mullama_media/lib COMPONENT mullama
     RUNTIME DESTINATION mullama_media/lib COMPONENT mullama)
 endif()
+set(samples ${CMAKE_CURRENT_LIST_DIR}/../../samples)
+install(FILES ${samples}/expected.json ${samples}/shapes.png ${samples}/seven.wav ${samples}/command.wav
+  DESTINATION mullama_media/samples COMPONENT mullama)
 install(FILES ${LLAMA_CPP_DIR}/LICENSE DESTINATION mullama_media/licenses RENAME llama.cpp.txt COMPONENT mullama)
 install(FILES ${LLAMA_CPP_DIR}/licenses/LICENSE-jsonhpp DESTINATION mullama_media/licenses RENAME nlohmann-json.txt COMPONENT mullama)
 install(FILES ${LLAMA_CPP_DIR}/AUTHORS DESTINATION mullama_media/licenses RENAME llama.cpp-authors.txt COMPONENT mullama)

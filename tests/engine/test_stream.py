@@ -314,7 +314,7 @@ def test_counters_count(engine, story):
     assert after.requests == before.requests + 1
     assert after.prompt_tokens == before.prompt_tokens + story.n_tokens
     assert after.generated_tokens == before.generated_tokens + completion.timings.generated_tokens
-    assert (after.active, after.queued) == (0, 0)
+    wait_until(lambda: (engine.counters.active, engine.counters.queued) == (0, 0))
 
 
 def test_media_and_text_run_beside_each_other(engine, model, media, story):
