@@ -71,7 +71,8 @@ def main() -> int:
             ok = same and off <= TOLERANCE
             failures += not ok
             what = parts[-1] if len(parts) == 1 else parts[0].name
-            verdict = "ok  " if ok else "FAIL"
+            verdict = "same tokens" if same else "OTHER TOKENS"
+            verdict += "" if off <= TOLERANCE else ", OFF"
             print(f"{verdict} {len(want):3} tokens, {off:.1e}  {what}: {answer.text[:60]!r}")
     print(f"{failures} of {len(cases())} differ; largest log-probability difference {worst:.1e}")
     return 1 if failures else 0
