@@ -35,6 +35,4 @@ endif()
 set(samples ${CMAKE_CURRENT_LIST_DIR}/../../samples)
 install(FILES ${samples}/expected.json ${samples}/shapes.png ${samples}/seven.wav ${samples}/command.wav
   DESTINATION mullama_media/samples COMPONENT mullama)
-install(FILES ${LLAMA_CPP_DIR}/LICENSE DESTINATION mullama_media/licenses RENAME llama.cpp.txt COMPONENT mullama)
-install(FILES ${LLAMA_CPP_DIR}/licenses/LICENSE-jsonhpp DESTINATION mullama_media/licenses RENAME nlohmann-json.txt COMPONENT mullama)
-install(FILES ${LLAMA_CPP_DIR}/AUTHORS DESTINATION mullama_media/licenses RENAME llama.cpp-authors.txt COMPONENT mullama)
+include(cmake/licences.cmake)

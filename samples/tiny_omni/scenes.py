@@ -95,11 +95,11 @@ def _colour(name: str, rng: np.random.Generator) -> NDArray[np.float64]:
 def arrange(count: int, rng: np.random.Generator) -> list[tuple[float, float, float]]:
     """Centres and radii for `count` shapes, left to right, never overlapping in x."""
     if count < 2:
-        radius = rng.uniform(0.12, 0.4)
-        reach = max(radius, 0.13)
+        radius = rng.uniform(0.15, 0.4)
+        reach = radius
         return [(*rng.uniform(reach, 1 - reach, 2), radius)] * count
     while True:
-        radii = rng.uniform(0.11, 0.24, 2)
+        radii = rng.uniform(0.14, 0.24, 2)
         centres = rng.uniform(radii, 1 - radii, (2, 2))
         x = np.sort(centres[0])
         if radii[0] <= x[0] and x[1] <= 1 - radii[1] and x[1] - x[0] > radii.sum() + 0.02:

@@ -62,7 +62,7 @@ def start_seconds(*command: str) -> float:
 
 
 def main() -> None:
-    binaries = upstream.build("llama-bench")
+    binaries = upstream.build("llama-bench", native=True)
     files = hub.resolve("smollm2:135m")
     with Engine(Model.load(files.model), EngineParams(n_parallel=1, n_ctx=2048)) as engine:
         ours(engine)  # warm up

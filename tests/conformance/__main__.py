@@ -49,7 +49,7 @@ def main() -> int:
     greedy = SamplingParams(temperature=0, logprobs=TOP)
     failures = 0
     worst = 0.0
-    binaries = upstream.build("llama-server")
+    binaries = upstream.build("llama-server", native=False)
     with (
         upstream.serve(binaries, files.model, files.mmproj) as server,
         MultimodalProcessor.load(

@@ -15,17 +15,26 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from mullama_media.engine import system_info
+
 ROOT = Path(__file__).parent.parent.parent
 
 
-def build(*targets: str) -> Path:
-    """Folder of upstream's binaries, built into build/upstream if they are not there (8 minutes).
+# Instruction sets as `system_info` names them, where ggml has an option for each.
+CPU_OPTIONS = ["AVX", "AVX2", "F16C", "FMA", "BMI2", "AVX_VNNI", "AVX512", "AVX512_VBMI"]
+CPU_OPTIONS += ["AVX512_VNNI", "AVX512_BF16"]
 
+
+def build(*targets: str, native: bool) -> Path:
+    """Folder of upstream's binaries, built under build/ if they are not there (3 to 8 minutes).
+
+    `native` builds for this machine, the fastest there is; otherwise for the same instruction sets
+    as the CPU variant that this package chose, so that results can be compared to the last bit.
     `MULLAMA_UPSTREAM_BIN` names a folder that has them already.
     """
     if ready := os.environ.get("MULLAMA_UPSTREAM_BIN"):
         return Path(ready)
-    folder = ROOT / "build" / "upstream"
+    folder = ROOT / "build" / ("upstream-native" if native else "upstream")
     if not all((folder / "bin" / target).exists() for target in targets):
         source = subprocess.run(
             [sys.executable, ROOT / "llama.cpp" / "fetch.py"],
@@ -35,10 +44,19 @@ def build(*targets: str) -> Path:
         ).stdout.strip()
         print(f"building upstream {', '.join(targets)} in {folder} ...", file=sys.stderr)
         options = ["-DLLAMA_OPENSSL=OFF", "-DLLAMA_BUILD_TESTS=OFF", "-DLLAMA_BUILD_EXAMPLES=OFF"]
+        if not native:
+            features = system_info().cpu_features
+            options += [f"-DGGML_{name}={int(name in features)}" for name in CPU_OPTIONS]
+            options.append("-DGGML_NATIVE=OFF")
+        if shutil.which("ccache"):
+            options += [f"-DCMAKE_{lang}_COMPILER_LAUNCHER=ccache" for lang in ("C", "CXX")]
         generator = ["-G", "Ninja"] if shutil.which("ninja") else []
         configure = ["cmake", "-S", source, "-B", folder, "-DCMAKE_BUILD_TYPE=Release"]
         subprocess.run([*configure, *generator, *options], check=True, stdout=subprocess.DEVNULL)
-        subprocess.run(["cmake", "--build", folder, "--target", *targets], check=True)
+        jobs = str(os.cpu_count() or 2)
+        subprocess.run(
+            ["cmake", "--build", folder, "--parallel", jobs, "--target", *targets], check=True
+        )
     return folder / "bin"
 
 
