@@ -14,6 +14,7 @@ can catch broadly or exactly::
     ├── EngineError
     │   ├── EngineClosedError (RuntimeError) the engine was closed
     │   ├── ContextOverflowError (ValueError)  a prompt does not fit the context
+    │   ├── OverloadedError (RuntimeError)   too many requests are waiting
     │   └── DecodeError (RuntimeError)       the backend failed while evaluating
     └── HubError
         ├── ModelNameError (ValueError)      a model name means nothing to us
@@ -45,6 +46,7 @@ __all__ = [
     "ModelLoadError",
     "ModelNameError",
     "MullamaError",
+    "OverloadedError",
 ]
 
 
@@ -125,6 +127,10 @@ class EngineClosedError(EngineError, RuntimeError):
 
 class ContextOverflowError(EngineError, ValueError):
     """A prompt with its answer does not fit the context."""
+
+
+class OverloadedError(EngineError, RuntimeError):
+    """As many requests wait as may (`EngineParams.max_queue`); try again later."""
 
 
 class DecodeError(EngineError, RuntimeError):

@@ -23,22 +23,34 @@ template <class T> nb::list field_names() {
 } // namespace
 
 void bind_engine(nb::module_ & module) {
+    nb::class_<EncoderCounters>(module, "EncoderCounters")
+        .def_ro("encoded", &EncoderCounters::encoded)
+        .def_ro("reused", &EncoderCounters::reused)
+        .def_ro("passes", &EncoderCounters::passes)
+        .def_ro("cached_bytes", &EncoderCounters::cached_bytes);
+
     nb::class_<EngineCounters>(module, "EngineCounters")
         .def_ro("requests", &EngineCounters::requests)
         .def_ro("prompt_tokens", &EngineCounters::prompt_tokens)
+        .def_ro("reused_tokens", &EngineCounters::reused_tokens)
         .def_ro("generated_tokens", &EngineCounters::generated_tokens)
+        .def_ro("drafted_tokens", &EngineCounters::drafted_tokens)
+        .def_ro("accepted_tokens", &EngineCounters::accepted_tokens)
         .def_ro("steps", &EngineCounters::steps)
+        .def_ro("shifts", &EngineCounters::shifts)
+        .def_ro("media", &EngineCounters::media)
         .def_ro("active", &EngineCounters::active)
         .def_ro("queued", &EngineCounters::queued);
 
     nb::class_<Engine>(module, "Engine")
         .def(
             "__init__",
-            [](Engine * self, std::shared_ptr<Model> model, std::shared_ptr<Media> media, const EngineParams & params) {
+            [](Engine * self, std::shared_ptr<Model> model, std::shared_ptr<Media> media, const EngineParams & params,
+               std::shared_ptr<Model> draft) {
                 const nb::gil_scoped_release release;
-                new (self) Engine(std::move(model), std::move(media), params);
+                new (self) Engine(std::move(model), std::move(media), params, std::move(draft));
             },
-            "model"_a, "media"_a.none(), "params"_a)
+            "model"_a, "media"_a.none(), "params"_a, "draft"_a.none())
         .def(
             "submit",
             [](Engine & self, std::shared_ptr<Prompt> prompt, const SamplingParams & sampling, const Limits & limits) {

@@ -16,6 +16,7 @@ const char * class_of(Errc code) {
         case Errc::media: return "MediaError";
         case Errc::engine_closed: return "EngineClosedError";
         case Errc::context_overflow: return "ContextOverflowError";
+        case Errc::overloaded: return "OverloadedError";
         case Errc::decode: return "DecodeError";
     }
     return "MullamaError";

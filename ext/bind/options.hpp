@@ -37,6 +37,9 @@ template <> struct Fields<Limits> {
         field("max_tokens", to.max_tokens);
         field("stop", to.stop);
         field("buffer_tokens", to.buffer_tokens);
+        field("priority", to.priority);
+        field("client", to.client);
+        field("overflow", to.overflow);
     }
 };
 
@@ -73,12 +76,21 @@ template <> struct Fields<EngineParams> {
         field("n_parallel", to.n_parallel);
         field("n_batch", to.n_batch);
         field("n_ubatch", to.n_ubatch);
+        field("prefill_chunk", to.prefill_chunk);
+        field("max_queue", to.max_queue);
+        field("reuse_prefix", to.reuse_prefix);
+        field("media_cache_mb", to.media_cache_mb);
+        field("speculative", to.speculative.kind);
+        field("draft_max", to.speculative.draft_max);
+        field("draft_p_min", to.speculative.draft_p_min);
+        field("lookup_ngram", to.speculative.lookup_ngram);
         field("threads", to.threads);
         field("threads_batch", to.threads_batch);
         field("flash_attention", to.flash_attention);
         field("cache_type_k", to.cache_type_k);
         field("cache_type_v", to.cache_type_v);
         field("offload_kqv", to.offload_kqv);
+        field("swa_full", to.swa_full);
     }
 };
 

@@ -41,7 +41,10 @@ void bind_stream(nb::module_ & module) {
         .def_ro("first_token_ms", &Timings::first_token_ms)
         .def_ro("decode_ms", &Timings::decode_ms)
         .def_ro("prompt_tokens", &Timings::prompt_tokens)
-        .def_ro("generated_tokens", &Timings::generated_tokens);
+        .def_ro("reused_tokens", &Timings::reused_tokens)
+        .def_ro("generated_tokens", &Timings::generated_tokens)
+        .def_ro("drafted_tokens", &Timings::drafted_tokens)
+        .def_ro("accepted_tokens", &Timings::accepted_tokens);
 
     nb::class_<Terminal>(module, "Terminal")
         .def_prop_ro("finish", [](const Terminal & self) { return name_of(self.finish); },

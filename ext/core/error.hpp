@@ -15,6 +15,7 @@ enum class Errc {
     media,
     engine_closed,
     context_overflow,
+    overloaded,
     decode,
 };
 

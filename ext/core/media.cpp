@@ -6,10 +6,12 @@
 #include "log.hpp"
 #include "mtmd_log.hpp"
 
+#include "hash/hash.h"
 #include "mtmd-helper.h"
 #include "mtmd.h"
 
 #include <cmath>
+#include <map>
 
 namespace mullama {
 
@@ -22,6 +24,15 @@ mtmd::bitmap_ptr bitmap_of(const Medium & medium) {
         return mtmd::bitmap_ptr(mtmd_bitmap_init(medium.width, medium.height, medium.pixels.data()));
     }
     return mtmd::bitmap_ptr(mtmd_bitmap_init_from_audio(medium.samples.size(), medium.samples.data()));
+}
+
+// A digest of the content: attackers must not be able to make two media that pass for one another.
+std::string key_of(const Medium & medium) {
+    if (medium.kind == Medium::Kind::image) {
+        return std::to_string(medium.width) + 'x' + std::to_string(medium.height) + ':' +
+               hash_sha256_hex(medium.pixels.data(), medium.pixels.size());
+    }
+    return "pcm:" + hash_sha256_hex(medium.samples.data(), medium.samples.size() * sizeof(float));
 }
 
 } // namespace
@@ -90,6 +101,7 @@ std::vector<PromptChunk> Media::tokenize(const std::vector<PromptPart> & parts, 
                                          " samples is too short (at least " + std::to_string(min_samples) + ")");
         }
         bitmaps[i] = bitmap_of(*part.medium);
+        mtmd_bitmap_set_id(bitmaps[i].get(), key_of(*part.medium).c_str());
         raw[i] = {nullptr, bitmaps[i].get()};
     }
 
@@ -102,6 +114,7 @@ std::vector<PromptChunk> Media::tokenize(const std::vector<PromptPart> & parts, 
         throw Error(Errc::media, "llama.cpp cannot prepare the media: " + log.reason(), path_);
     }
     std::vector<PromptChunk> out;
+    std::map<std::string, int32_t> pieces; // a medium may make several chunks, all with its id
     for (size_t i = 0; i < mtmd_input_chunks_size(chunks.get()); ++i) {
         const mtmd_input_chunk * chunk = mtmd_input_chunks_get(chunks.get(), i);
         PromptChunk copy;
@@ -115,6 +128,8 @@ std::vector<PromptChunk> Media::tokenize(const std::vector<PromptPart> & parts, 
         } else {
             copy.is_audio = type == MTMD_INPUT_CHUNK_TYPE_AUDIO;
             copy.media.reset(mtmd_input_chunk_copy(chunk), mtmd_input_chunk_free);
+            const std::string id = mtmd_input_chunk_get_id(chunk);
+            copy.key = id + '#' + std::to_string(pieces[id]++) + 'x' + std::to_string(copy.n_tokens);
         }
         if (copy.n_tokens > 0) {
             out.push_back(std::move(copy));
@@ -123,18 +138,27 @@ std::vector<PromptChunk> Media::tokenize(const std::vector<PromptPart> & parts, 
     return out;
 }
 
-std::vector<float> Media::encode(const PromptChunk & chunk) {
+std::vector<std::vector<float>> Media::encode(const std::vector<const PromptChunk *> & chunks) {
     const std::lock_guard lock(encoding_);
     const LogScope log;
+    const mtmd::batch_ptr batch(mtmd_batch_init(context_.get()));
+    size_t count = 0;
     const int32_t result = guarded(Errc::decode, path_, [&] {
-        return mtmd_encode_chunk(context_.get(), chunk.media.get());
+        while (count < chunks.size() && mtmd_batch_add_chunk(batch.get(), chunks[count]->media.get()) == 0) {
+            ++count;
+        }
+        return count == 0 ? 1 : mtmd_batch_encode(batch.get());
     });
     if (result != 0) {
         throw Error(Errc::decode, "llama.cpp cannot encode the media: " + log.reason(), path_);
     }
-    const size_t size = static_cast<size_t>(chunk.n_tokens) * static_cast<size_t>(model_->n_embd_inp());
-    const float * rows = mtmd_get_output_embd(context_.get());
-    return {rows, rows + size};
+    std::vector<std::vector<float>> out;
+    for (size_t i = 0; i < count; ++i) {
+        const size_t size = static_cast<size_t>(chunks[i]->n_tokens) * static_cast<size_t>(model_->n_embd_inp());
+        const float * rows = mtmd_batch_get_output_embd(batch.get(), chunks[i]->media.get());
+        out.emplace_back(rows, rows + size);
+    }
+    return out;
 }
 
 bool Media::non_causal(const PromptChunk & chunk) const {

@@ -34,6 +34,7 @@ struct Medium {
 struct PromptChunk {
     std::vector<llama_token> tokens;                // text chunk
     std::shared_ptr<const mtmd_input_chunk> media;  // media chunk, preprocessed, not yet encoded
+    std::string key;                                // media: the same content has the same key
     bool is_audio = false;
     int32_t n_tokens = 0; // rows in the batch
     int32_t n_pos = 0;    // positions in the sequence (differs from n_tokens under M-RoPE)
@@ -61,9 +62,9 @@ class Media {
     // Tokenises text and preprocesses media. Thread-safe; blocks for the preprocessing.
     std::vector<PromptChunk> tokenize(const std::vector<PromptPart> & parts, bool add_special) const;
 
-    // Embeddings of one media chunk, n_tokens rows of n_embd_inp floats. Serialised by a lock; blocks
-    // for the whole encoder pass.
-    std::vector<float> encode(const PromptChunk & chunk);
+    // Embeddings of media chunks, n_tokens rows of n_embd_inp floats each: of the first and of as many
+    // after it as the encoder takes in one pass. Serialised by a lock; blocks for that pass.
+    std::vector<std::vector<float>> encode(const std::vector<const PromptChunk *> & chunks);
 
     bool non_causal(const PromptChunk & chunk) const; // its rows attend to each other both ways
     int32_t pos_per_row() const;                      // 4 under M-RoPE, else 1

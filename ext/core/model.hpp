@@ -48,6 +48,9 @@ class Model {
     int32_t n_ctx_train() const { return llama_model_n_ctx_train(model_.get()); }
     int32_t n_embd_inp() const { return llama_model_n_embd_inp(model_.get()); }
     int32_t n_layer() const { return llama_model_n_layer(model_.get()); }
+    int32_t n_swa() const { return llama_model_n_swa(model_.get()); } // sliding window, rows; 0: none
+    // Whether layers carry a state that cannot be taken back to an earlier row.
+    bool recurrent() const { return llama_model_is_recurrent(model_.get()) || llama_model_is_hybrid(model_.get()); }
     int32_t n_vocab() const { return llama_vocab_n_tokens(vocab()); }
 
     std::vector<llama_token> tokenize(std::string_view text, bool add_special, bool parse_special) const;

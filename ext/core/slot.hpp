@@ -1,82 +1,97 @@
-// One sequence of the context and the request that runs in it. Engine thread only.
+// One sequence of the context, what its KV cache holds, and the request that runs in it.
+// Engine thread only.
 #pragma once
 
-#include "prompt.hpp"
-#include "sampling.hpp"
-#include "stream.hpp"
+#include "encoder.hpp"
+#include "request.hpp"
 #include "text.hpp"
+#include "trace.hpp"
 
-#include <chrono>
+#include <deque>
 #include <memory>
-#include <string>
-#include <vector>
+#include <optional>
 
 namespace mullama {
 
-using Clock = std::chrono::steady_clock;
-
-struct Limits {
-    int32_t max_tokens = -1;       // negative: until the context is full
-    std::vector<std::string> stop; // strings that end the answer and are not part of it
-    int32_t buffer_tokens = 64;    // events that may wait to be read before the request is paused
-};
-
-struct Request {
-    std::shared_ptr<const Prompt> prompt;
-    SamplingParams sampling;
-    Limits limits;
-    std::shared_ptr<Stream> stream;
-    Clock::time_point submitted;
-};
-
 class Slot {
   public:
-    explicit Slot(llama_seq_id seq) : seq_(seq) {}
+    // `active` counts the requests that run.
+    Slot(llama_seq_id seq, std::atomic<uint32_t> & active) : seq_(seq), active_(active) {}
 
     llama_seq_id seq() const { return seq_; }
     bool idle() const { return !request_; }
+    const Request & request() const { return *request_; }
     const std::shared_ptr<Stream> & stream() const { return request_->stream; }
 
-    void admit(std::unique_ptr<Request> request, const Model & model);
+    // The cache: rows evaluated for this and, as far as they still fit, for earlier requests.
+    Trace & trace() { return trace_; }
+    const Trace & trace() const { return trace_; }
+    uint64_t last_used() const { return last_used_; }
+
+    // `prefix` of the prompt is in the cache already, and nothing else is.
+    void admit(std::unique_ptr<Request> request, const Model & model, const Prefix & prefix, uint64_t now);
 
     // Prefill: what comes next in the prompt.
     bool prefilling() const { return request_ && chunk_ < request_->prompt->chunks.size(); }
     const PromptChunk & chunk() const { return request_->prompt->chunks[chunk_]; }
     int32_t offset() const { return offset_; } // rows of chunk() already in the KV cache
     bool last_chunk() const { return chunk_ + 1 == request_->prompt->chunks.size(); }
-    llama_pos position() const { return position_; } // where chunk() starts, or the next token goes
-    void advance(int32_t rows);                      // that many rows of chunk() were evaluated
+    // Where chunk() starts, or the next token goes.
+    llama_pos position() const { return position_; }
+    void advance(int32_t rows); // that many rows of chunk() were evaluated
 
-    // The encoder's output for chunk(); empty until set, dropped when the chunk is done.
-    std::vector<float> embeddings;
-    void add_encode_time(double ms) { timings_.encode_ms += ms; }
+    // Asks for the media from chunk() on that are not asked for yet, a few ahead.
+    void want_media(Encoder & encoder);
+    // The encoding of chunk(), a medium; null until it is there.
+    const Encoding * encoding() const;
 
     // Decode: the token to evaluate next. Paused while nobody reads.
     bool ready_to_decode() const { return request_ && !prefilling() && request_->stream->has_room(); }
     llama_token next_token() const { return next_; }
     void token_evaluated();
+    bool full(int32_t n_ctx) const { return trace_.rows() >= n_ctx; }
+    // Tokens that may be guessed: what context, limits and stream take beside the next one.
+    int32_t room(int32_t n_ctx) const;
+    void count_guess(size_t guessed, size_t accepted);
+    // The sequence's text: of the prompt, and generated and evaluated since.
+    const std::vector<llama_token> & history() const { return history_; }
+    int32_t prompt_rows() const { return request_->prompt->n_tokens; }
+    void moved(llama_pos by) { position_ += by; } // the cache was shifted
 
-    // Takes a token from the logits and sends it. True when the request has ended.
-    bool sample(const float * logits, const Model & model, int32_t n_ctx);
+    // Takes a token from the logits and sends it; this may end the request.
+    void sample(const float * logits, const Model & model, int32_t n_ctx);
+    bool generated() const { return counted_; } // whether the last sample() gave a token of the answer
 
-    // Ends the request and frees the slot.
+    // Ends the request and frees the slot; its cache stays.
     void finish(Finish finish, std::optional<Error> error = std::nullopt);
+
+    const Timings & timings() const { return timings_; }
 
   private:
     const llama_seq_id seq_;
+    std::atomic<uint32_t> & active_;
+    Trace trace_;
+    uint64_t last_used_ = 0;
+
     std::unique_ptr<Request> request_;
     std::unique_ptr<Sampler> sampler_;
     std::unique_ptr<TextStream> text_;
     size_t chunk_ = 0;
     int32_t offset_ = 0;
     llama_pos position_ = 0;
-    int32_t rows_ = 0; // in the KV cache; more than position_ under M-RoPE
+    struct Ahead {
+        size_t chunk;
+        std::shared_ptr<const Encoding> encoding;
+        bool fresh;
+    };
+    std::deque<Ahead> ahead_; // media from chunk_ on, in order
+    size_t asked_ = 0;        // chunks before this one were asked for or need no encoder
     llama_token next_ = 0;
+    std::vector<llama_token> history_;
+    bool counted_ = false;
     Clock::time_point admitted_;
     Clock::time_point first_token_;
     Timings timings_;
 };
-
-double ms_between(Clock::time_point from, Clock::time_point to);
 
 } // namespace mullama

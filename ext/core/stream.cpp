@@ -1,5 +1,7 @@
 #include "stream.hpp"
 
+#include <algorithm>
+
 #include <utility>
 
 namespace mullama {
@@ -51,9 +53,9 @@ bool Mailbox::finished() const {
 Stream::Stream(uint64_t id, size_t capacity, std::shared_ptr<Mailbox> mailbox)
     : id_(id), capacity_(capacity), mailbox_(std::move(mailbox)) {}
 
-bool Stream::has_room() const {
+size_t Stream::room() const {
     const std::lock_guard lock(mutex_);
-    return events_.size() < capacity_;
+    return capacity_ - std::min(capacity_, events_.size());
 }
 
 void Stream::push(TokenEvent event) {

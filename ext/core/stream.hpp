@@ -28,12 +28,15 @@ enum class Finish { stop, length, cancelled, error };
 // Milliseconds; -1 where the request never got so far.
 struct Timings {
     double queue_ms = -1;       // submitted -> admitted
-    double encode_ms = 0;       // in vision and audio encoders
+    double encode_ms = 0;       // in vision and audio encoders, for media that were not remembered
     double prefill_ms = -1;     // admitted -> first token sampled, encoders included
     double first_token_ms = -1; // submitted -> first token sampled
     double decode_ms = 0;       // first token -> end
     int32_t prompt_tokens = 0;
+    int32_t reused_tokens = 0; // of the prompt: in the KV cache already
     int32_t generated_tokens = 0;
+    int32_t drafted_tokens = 0;  // guessed by speculative decoding
+    int32_t accepted_tokens = 0; // of those, right
 };
 
 // How a request ended. There is exactly one per request, and nothing comes after it.
@@ -76,7 +79,8 @@ class Stream {
     uint64_t id() const { return id_; }
 
     // Engine side. push() beyond the capacity is the engine's error; it asks has_room() first.
-    bool has_room() const;
+    bool has_room() const { return room() > 0; }
+    size_t room() const; // events that may be pushed
     void push(TokenEvent event);
     void finish(Terminal terminal);
     bool cancel_requested() const { return cancelled_.load(std::memory_order_relaxed); }

@@ -18,7 +18,8 @@ from mullama_media.engine.prompt import Prompt
 from mullama_media.engine.pump import Pump
 from mullama_media.engine.sampling import SamplingParams
 from mullama_media.engine.stream import StreamConfig, TokenStream
-from mullama_media.errors import EngineClosedError
+from mullama_media.errors import EngineClosedError, MullamaError
+from mullama_media.options import replace
 
 __all__ = ["Counters", "Engine"]
 
@@ -29,9 +30,22 @@ class Counters:
 
     requests: int
     prompt_tokens: int
+    reused_tokens: int
+    """Prompt tokens that were in a KV cache already"""
     generated_tokens: int
+    drafted_tokens: int
+    """Guessed by speculative decoding"""
+    accepted_tokens: int
+    """Of those, right"""
     steps: int
     """Batches evaluated"""
+    shifts: int
+    """Times a full context was shifted"""
+    media_encoded: int
+    media_reused: int
+    """Media that were remembered or under way"""
+    encoder_passes: int
+    media_cache_bytes: int
     active: int
     """Requests running now"""
     queued: int
@@ -46,9 +60,20 @@ class Engine:
     """
 
     def __init__(
-        self, model: Model, params: EngineParams | None = None, *, media: Media | None = None
+        self,
+        model: Model,
+        params: EngineParams | None = None,
+        *,
+        media: Media | None = None,
+        draft: Model | None = None,
     ) -> None:
         """Allocate the context and start the thread. Blocks, with the GIL released.
+
+        Args:
+            model: what generates.
+            params: sizes and scheduling.
+            media: its encoders.
+            draft: a smaller model with the same vocabulary, for `speculative="draft"`.
 
         Raises:
             ModelLoadError: llama.cpp cannot make a context (usually: not enough memory).
@@ -57,7 +82,12 @@ class Engine:
         self.model = model
         self.media = media
         self.params = params or EngineParams()
-        native = core().Engine(model._native, media._native if media else None, self.params)
+        native = core().Engine(
+            model._native,
+            media._native if media else None,
+            self.params,
+            draft._native if draft else None,
+        )
         self._native: Any = native
         self._lock = threading.Lock()
         self._pump: Pump | None = None
@@ -73,7 +103,22 @@ class Engine:
     def counters(self) -> Counters:
         """What it has done so far."""
         native = self._native.counters
-        return Counters(*(getattr(native, name) for name in Counters.__slots__))
+        return Counters(
+            requests=native.requests,
+            prompt_tokens=native.prompt_tokens,
+            reused_tokens=native.reused_tokens,
+            generated_tokens=native.generated_tokens,
+            drafted_tokens=native.drafted_tokens,
+            accepted_tokens=native.accepted_tokens,
+            steps=native.steps,
+            shifts=native.shifts,
+            media_encoded=native.media.encoded,
+            media_reused=native.media.reused,
+            encoder_passes=native.media.passes,
+            media_cache_bytes=native.media.cached_bytes,
+            active=native.active,
+            queued=native.queued,
+        )
 
     @property
     def closed(self) -> bool:
@@ -94,6 +139,7 @@ class Engine:
 
         Raises:
             ContextOverflowError: the prompt does not fit `n_ctx`.
+            OverloadedError: `max_queue` requests are waiting.
             EngineClosedError: the engine was closed.
         """
         sampling = sampling or SamplingParams()
@@ -110,6 +156,34 @@ class Engine:
             done.set_result(start())
             return TokenStream(done, self._get_pump)
         return TokenStream(self._get_workers().submit(start), self._get_pump)
+
+    def submit_many(
+        self,
+        prompt: Prompt,
+        n: int,
+        sampling: SamplingParams | None = None,
+        config: StreamConfig | None = None,
+    ) -> list[TokenStream]:
+        """Queue `n` answers to one prompt, which is evaluated once for all of them.
+
+        A given seed is the first answer's; the others take the numbers after it.
+
+        Raises:
+            As `submit`. If one of the answers cannot be queued, none is.
+        """
+        sampling = sampling or SamplingParams()
+        streams: list[TokenStream] = []
+        try:
+            for i in range(n):
+                own = sampling
+                if sampling.seed is not None:
+                    own = replace(sampling, seed=(sampling.seed + i) % 2**32)
+                streams.append(self.submit(prompt, own, config))
+        except MullamaError:
+            for stream in streams:
+                stream.cancel()
+            raise
+        return streams
 
     def close(self) -> None:
         """End all requests, stop the thread, free the context. Idempotent.

@@ -61,9 +61,35 @@ class EngineParams:
     )
     n_batch: int = option(default=2048, doc="Most prompt tokens evaluated in one step.", ge=1)
     n_ubatch: int = option(
-        default=512,
-        doc="Prompt tokens evaluated before the other requests get their next token.",
+        default=512, doc="Most tokens evaluated at once; bounds the working memory.", ge=1
+    )
+    prefill_chunk: int = option(
+        default=128,
+        doc="Prompt tokens evaluated before running requests get their next token.",
         ge=1,
+    )
+    max_queue: int = option(
+        default=1024, doc="Requests that may wait; one more is refused (OverloadedError).", ge=1
+    )
+    reuse_prefix: bool = option(
+        default=True,
+        doc="Begin a prompt where a sequence's KV cache agrees with it, media included.",
+    )
+    media_cache_mb: int = option(
+        default=256, doc="Encoded pictures and recordings to remember, in MiB.", ge=0
+    )
+    speculative: str = option(
+        default="off",
+        doc="Guess tokens and check several in one evaluation: lookup takes them from earlier text, "
+        "draft from a smaller model, mtp from the model's own further layers.",
+        choices=("off", "lookup", "draft", "mtp"),
+    )
+    draft_max: int = option(default=8, doc="Most tokens guessed at once.", ge=1, le=64)
+    draft_p_min: float = option(
+        default=0.5, doc="A draft model stops guessing below this probability.", ge=0, le=1
+    )
+    lookup_ngram: int = option(
+        default=3, doc="Tokens that must have occurred before for lookup to guess.", ge=1, le=32
     )
     threads: int | None = option(
         default=None, doc="CPU threads for generation; None for one a physical core.", ge=1
@@ -83,3 +109,8 @@ class EngineParams:
         default="f16", doc="Type of the values in the KV cache.", choices=_CACHE_TYPES
     )
     offload_kqv: bool = option(default=True, doc="Keep the KV cache on the GPU if there is one.")
+    swa_full: bool = option(
+        default=False,
+        doc="Keep the whole KV cache of sliding-window layers: more memory, and prefixes can be "
+        "reused at any point.",
+    )

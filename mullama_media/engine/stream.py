@@ -37,6 +37,17 @@ class StreamConfig:
         ge=1,
     )
 
+    priority: int = option(default=0, doc="Waiting requests with a higher one go first.")
+    client: str = option(
+        default="", doc="Whose request it is: waiting requests of different clients take turns."
+    )
+    overflow: str = option(
+        default="stop",
+        doc="When the context is full: stop ends the answer; shift forgets the older half of what "
+        "follows the prompt and goes on, where the model allows it.",
+        choices=("stop", "shift"),
+    )
+
     def __post_init__(self) -> None:
         if "" in self.stop:
             raise InvalidOptionError(
@@ -66,7 +77,7 @@ class Timings:
 
     queue_ms: float
     encode_ms: float
-    """In the vision and audio encoders"""
+    """In the vision and audio encoders; 0 if they remembered the media"""
     prefill_ms: float
     """From admission to the first token, encoders included"""
     first_token_ms: float
@@ -74,7 +85,13 @@ class Timings:
     decode_ms: float
     """From the first token to the end"""
     prompt_tokens: int
+    reused_tokens: int
+    """Of the prompt: in the KV cache already"""
     generated_tokens: int
+    drafted_tokens: int
+    """Guessed by speculative decoding"""
+    accepted_tokens: int
+    """Of those, right"""
 
     @property
     def decode_rate(self) -> float:
@@ -83,9 +100,10 @@ class Timings:
 
     @property
     def prefill_rate(self) -> float:
-        """Prompt tokens a second, encoder time not counted; 0 if there was no prefill."""
+        """Prompt tokens evaluated a second, encoder time not counted; 0 without prefill."""
         spent = self.prefill_ms - self.encode_ms
-        return 1000 * self.prompt_tokens / spent if spent > 0 else 0.0
+        done = self.prompt_tokens - self.reused_tokens
+        return 1000 * done / spent if spent > 0 else 0.0
 
 
 @dataclass(frozen=True, slots=True)

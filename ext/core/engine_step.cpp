@@ -1,0 +1,215 @@
+// One step of the scheduler: at most one chunk of one medium, then everyone's text in one batch.
+#include "engine.hpp"
+
+#include "guard.hpp"
+
+#include <algorithm>
+
+namespace mullama {
+
+bool Engine::step() {
+    bool decoding = false;
+    for (Slot & slot : slots_) {
+        decoding = decoding || slot.ready_to_decode();
+        if (encoder_ && slot.prefilling()) {
+            slot.want_media(*encoder_);
+        }
+    }
+    // While others decode, all prompts together get one chunk a step; else as much as fits.
+    int32_t budget = decoding ? params_.prefill_chunk : params_.n_batch;
+    bool worked = false;
+    for (size_t i = 0; i < slots_.size(); ++i) {
+        Slot & slot = slots_[(next_media_ + i) % slots_.size()];
+        if (!slot.prefilling() || !slot.chunk().media || slot.encoding() == nullptr) {
+            continue;
+        }
+        next_media_ = (next_media_ + i + 1) % slots_.size();
+        worked = step_media(slot, std::min(budget, params_.n_ubatch));
+        budget = decoding ? 0 : budget;
+        break;
+    }
+    return step_text(budget) || worked;
+}
+
+bool Engine::step_media(Slot & slot, int32_t budget) {
+    const Encoding & encoding = *slot.encoding();
+    if (encoding.error) { // this medium's fault alone
+        end(slot, Finish::error, encoding.error);
+        return true;
+    }
+    const PromptChunk & chunk = slot.chunk();
+    const bool non_causal = media_->non_causal(chunk); // its rows see each other: all in one go
+    const int32_t rows = non_causal ? chunk.n_tokens : std::min(chunk.n_tokens - slot.offset(), budget);
+    const auto width = static_cast<size_t>(model_->n_embd_inp());
+    const auto positions = media_->positions(chunk, slot.position());
+    const auto per_row = static_cast<size_t>(media_->pos_per_row());
+    const bool ends_prompt = slot.last_chunk() && slot.offset() + rows == chunk.n_tokens;
+    batch_.clear();
+    int32_t index = 0;
+    for (int32_t row = slot.offset(); row < slot.offset() + rows; ++row) {
+        const llama_embd embedding{&encoding.rows[static_cast<size_t>(row) * width], 1, width};
+        const bool output = ends_prompt && row + 1 == slot.offset() + rows;
+        index = batch_.add_embd(embedding, &positions[static_cast<size_t>(row) * per_row], slot.seq(), output);
+    }
+    if (non_causal) {
+        llama_set_causal_attn(context_.get(), false);
+    }
+    const int32_t result = process();
+    if (non_causal) {
+        llama_set_causal_attn(context_.get(), true);
+    }
+    if (result != 0) {
+        end(slot, Finish::error, Error(Errc::decode, "llama.cpp failed on a medium, code " + std::to_string(result)));
+        return true;
+    }
+    slot.advance(rows);
+    if (ends_prompt) {
+        sample(slot, index);
+    }
+    return true;
+}
+
+void Engine::add_decode_rows(std::vector<Output> * outputs) {
+    for (Slot & slot : slots_) {
+        if (slot.ready_to_decode() && (!slot.full(n_ctx_) || make_room(slot))) {
+            outputs->push_back({&slot, 0, {}});
+        }
+    }
+    if (speculation_) {
+        guess(outputs);
+    }
+    for (Output & output : *outputs) {
+        const Slot & slot = *output.slot;
+        llama_pos position = slot.position();
+        output.row = batch_.add(slot.next_token(), position, slot.seq(), true);
+        for (const llama_token token : output.guess) {
+            batch_.add(token, ++position, slot.seq(), true);
+        }
+    }
+}
+
+// Guesses for every sequence that has room for them in its context, its stream and the batch.
+void Engine::guess(std::vector<Output> * outputs) {
+    std::vector<Guess> guesses;
+    const auto sequences = static_cast<int32_t>(outputs->size());
+    const int32_t share = sequences == 0 ? 0 : params_.n_batch / sequences - 1;
+    for (const Output & output : *outputs) {
+        const int32_t most = std::min({params_.speculative.draft_max, share, output.slot->room(n_ctx_)});
+        if (most > 0) {
+            guesses.push_back({output.slot->seq(), output.slot->position(), output.slot->next_token(),
+                               &output.slot->history(), most, {}});
+        }
+    }
+    if (guesses.empty()) {
+        return;
+    }
+    guarded(Errc::decode, model_->path(), [&] {
+        speculation_->guess(guesses);
+        return 0;
+    });
+    for (Guess & guess : guesses) {
+        for (Output & output : *outputs) {
+            if (output.slot->seq() == guess.seq) {
+                output.guess = std::move(guess.tokens);
+            }
+        }
+    }
+}
+
+// Samples from the rows of one sequence for as long as it goes on as guessed; what was evaluated
+// beyond that is taken back. The tokens are those that sampling one by one would give.
+void Engine::check(const Output & output) {
+    Slot & slot = *output.slot;
+    const llama_seq_id seq = slot.seq();
+    size_t accepted = 0;
+    slot.count_guess(output.guess.size(), 0);
+    while (true) {
+        slot.token_evaluated();
+        sample(slot, output.row + static_cast<int32_t>(accepted));
+        if (slot.idle() || accepted == output.guess.size() || slot.next_token() != output.guess[accepted]) {
+            break;
+        }
+        ++accepted;
+        slot.count_guess(0, 1);
+    }
+    if (output.guess.empty()) {
+        return;
+    }
+    drafted_tokens_ += output.guess.size();
+    accepted_tokens_ += accepted;
+    if (accepted < output.guess.size()) {
+        llama_memory_seq_rm(llama_get_memory(context_.get()), seq, slot.trace().positions(), -1);
+        speculation_->keep_until(seq, slot.trace().positions());
+    }
+    speculation_->accepted(seq, accepted);
+}
+
+bool Engine::step_text(int32_t prefill_budget) {
+    std::vector<Output> outputs;
+    std::vector<std::pair<Slot *, int32_t>> prefilled;
+    batch_.clear();
+    add_decode_rows(&outputs);
+    const size_t decoders = outputs.size();
+    int32_t budget = std::min(prefill_budget, params_.n_batch - batch_.size());
+    for (Slot & slot : slots_) {
+        if (!slot.prefilling() || slot.chunk().media || budget <= 0) {
+            continue;
+        }
+        const PromptChunk & chunk = slot.chunk();
+        const int32_t rows = std::min(chunk.n_tokens - slot.offset(), budget);
+        const bool ends_prompt = slot.last_chunk() && slot.offset() + rows == chunk.n_tokens;
+        int32_t row = 0;
+        for (int32_t i = slot.offset(); i < slot.offset() + rows; ++i) {
+            const bool output = ends_prompt && i + 1 == slot.offset() + rows;
+            row = batch_.add(chunk.tokens[static_cast<size_t>(i)], slot.position() + i, slot.seq(), output);
+        }
+        if (ends_prompt) {
+            outputs.push_back({&slot, row, {}});
+        }
+        prefilled.emplace_back(&slot, rows);
+        budget -= rows;
+    }
+    if (outputs.empty() && prefilled.empty()) {
+        return false;
+    }
+    const int32_t result = process();
+    if (result != 0) {
+        if (!closing_) {
+            fail_all(Error(Errc::decode, "llama.cpp failed to evaluate a batch, code " + std::to_string(result)));
+        }
+        return true;
+    }
+    for (const auto & [slot, rows] : prefilled) {
+        slot->advance(rows);
+    }
+    for (size_t i = 0; i < outputs.size(); ++i) {
+        if (i < decoders) {
+            check(outputs[i]);
+        } else {
+            sample(*outputs[i].slot, outputs[i].row);
+        }
+    }
+    return true;
+}
+
+int32_t Engine::process() {
+    ++steps_;
+    return guarded(Errc::decode, model_->path(), [&] {
+        const int32_t result = llama_process(context_.get(), LLAMA_PROCESS_TYPE_DECODE, batch_.get());
+        return result == 0 && speculation_ && !speculation_->evaluated(batch_) ? -1 : result;
+    });
+}
+
+void Engine::sample(Slot & slot, int32_t row) {
+    const std::shared_ptr<Stream> stream = slot.stream(); // the slot lets go of it at the end
+    const float * logits = llama_get_logits_ith(context_.get(), row);
+    if (logits == nullptr) {
+        end(slot, Finish::error, Error(Errc::decode, "llama.cpp returned no logits"));
+        return;
+    }
+    slot.sample(logits, *model_, n_ctx_);
+    generated_tokens_ += slot.generated() ? 1U : 0U;
+    announce(*stream);
+}
+
+} // namespace mullama
