@@ -30,7 +30,8 @@ JOINED = (
     (
         "both-3",
         ("both-2",),
-        "--mix 0 0.6 0.4 --batch 12 --accumulate 1 --only mm.model --steps 200 --rate 4e-3 --seed 6",
+        "--mix 0 0.6 0.4 --batch 12 --accumulate 1 --only mm.model --steps 200 --rate 4e-3"
+        " --seed 6",
     ),
     (
         "both-4",
