@@ -141,7 +141,7 @@ def info(
 
 @app.command()
 def demo() -> None:
-    """See it work: the built-in model answers about recordings.
+    """See it work: the built-in model answers about a picture and recordings.
 
     Fetches about 175 MB at first use.
     """

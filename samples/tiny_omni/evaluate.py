@@ -29,11 +29,11 @@ from tasks import (
     HELD_OUT_HEAR,
     HELD_OUT_SEE,
     NOTHING_HEARD,
-    NOTHING_SEEN,
     PHRASES,
     SEE,
     SHAPES,
     both_answer,
+    picture_answer,
     scene_answer,
 )
 
@@ -143,27 +143,28 @@ def score_scenes(
 ) -> dict[str, object]:
     """Exact answers on scenes of various sizes with this many shapes."""
     rng = np.random.default_rng((seed, shapes))
-    by_colour: dict[str, list[bool]] = {colour: [] for colour in COLOURS}
-    by_shape: dict[str, list[bool]] = {shape: [] for shape in SHAPES}
+    colours: dict[str, Counter[str]] = {colour: Counter() for colour in COLOURS}
+    names: dict[str, Counter[str]] = {shape: Counter() for shape in SHAPES}
     right, wrong = [], []
     for number in range(count):
         pixels, found = scenes.draw(rng, shapes, side=int(rng.integers(96, 400)))
-        expected = scene_answer([item.words for item in found])
+        expected = picture_answer([item.words for item in found])
         got = answer(png(pixels), None, question(wordings, number)).strip()
         right.append(got == expected)
         if got != expected:
             wrong.append([expected, got])
-        for item in found:
-            by_colour[item.colour].append(got == expected)
-            by_shape[item.name].append(got == expected)
-    means = [
-        {k: float(np.mean(v)) for k, v in table.items() if v} for table in (by_colour, by_shape)
-    ]
+        said = got.lower().split()
+        for table, known in ((colours, COLOURS), (names, SHAPES)):
+            words = [word for word in said if word in known]
+            for place, item in enumerate(found):
+                word = item.colour if known is COLOURS else item.name
+                whole = len(words) == len(found)
+                table[word][words[place] if whole else "other"] += 1
     return {
         "exact": float(np.mean(right)),
         "count": count,
-        "colour": means[0],
-        "shape": means[1],
+        "colour_confusion": colours,
+        "shape_confusion": names,
         "wrong": wrong,
     }
 
@@ -181,7 +182,7 @@ def score_shuffled(answer: Answer, recordings: Path, count: int = 40) -> dict[st
     for i in range(count):
         pixels, found = drawn[i][0], drawn[(i + 1) % count][1]
         got = answer(png(pixels), None, question(SEE, i)).strip()
-        seen.append(got == scene_answer([item.words for item in found]))
+        seen.append(got == picture_answer([item.words for item in found]))
     return {"digits": float(np.mean(heard)), "shapes": float(np.mean(seen))}
 
 
@@ -214,7 +215,7 @@ def evaluate(answer: Answer, recordings: Path, human: Path | None) -> dict[str, 
         "shuffled": score_shuffled(answer, recordings),
         "both": score_both(answer, recordings),
         "new_wordings_scenes": score_scenes(answer, 1, 40, HELD_OUT_SEE, seed=4343)["exact"],
-        "expected_when_blank": [NOTHING_SEEN, NOTHING_HEARD],
+        "expected_when_blank": [picture_answer([]), NOTHING_HEARD],
         "phrases": [len(DIGITS), len(COMMANDS), len(PHRASES)],
     }
     if human:

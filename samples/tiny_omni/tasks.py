@@ -83,6 +83,12 @@ def scene_answer(shapes: list[tuple[str, str]]) -> str:
     return " and ".join(named) if named else NOTHING_SEEN
 
 
+def picture_answer(shapes: list[tuple[str, str]]) -> str:
+    """What the model should say about a picture alone: the scene, with a capital letter."""
+    scene = scene_answer(shapes)
+    return scene[0].upper() + scene[1:]
+
+
 def both_answer(scene: str, speech: str) -> str:
     """Combine the two single answers into the one for a picture and a recording together."""
     return f"The picture shows {scene}. The voice says: {speech}."

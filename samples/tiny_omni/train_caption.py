@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -61,7 +62,7 @@ class Scenes(IterableDataset[Item]):
     def __init__(self, words: Words, seed: int) -> None:
         self._words, self._seed = words, seed
 
-    def __iter__(self):  # type: ignore[no-untyped-def]
+    def __iter__(self) -> Iterator[Item]:
         """Yield scenes, other ones in every worker."""
         info = torch.utils.data.get_worker_info()
         rng = np.random.default_rng((self._seed, info.id if info else 0))
@@ -114,9 +115,7 @@ def main() -> None:
     optimiser = torch.optim.AdamW(
         [*model.parameters(), *head.parameters(), scale], args.rate, (0.9, 0.98), weight_decay=0.02
     )
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, args.rate, args.steps, pct_start=0.05
-    )
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, args.rate, args.steps, pct_start=0.05)
     batches = iter(DataLoader(Scenes(words, args.seed), args.batch, num_workers=1))
     began, hits = time.monotonic(), []
     for step in range(1, args.steps + 1):

@@ -10,15 +10,18 @@ from mullama_media import MultimodalProcessor, StreamConfig, hub
 from tests.conftest import GREEDY, SAMPLES
 
 QUESTION = "Name three colours."
+ABOUT_THE_PICTURE = "What is in the picture?"
 IMPORTS = {
     "ours first": "import mullama_media._core, xllamacpp",
     "theirs first": "import xllamacpp, mullama_media._core",
 }
 SCRIPT = """
 import json, sys
+from pathlib import Path
 from mullama_media import MultimodalProcessor, SamplingParams, StreamConfig
 
-model, mmproj, picture, question = sys.argv[1:]
+model, mmproj, picture, question, about = sys.argv[1:]
+picture = Path(picture)
 
 params = xllamacpp.CommonParams()
 params.model.path = model
@@ -31,7 +34,7 @@ def ask_ours(processor):
         processor.generate(
             parts, sampling=SamplingParams(temperature=0), config=StreamConfig(max_tokens=24)
         ).text
-        for parts in ([question], [picture, question])
+        for parts in ([question], [picture, about])
     ]
     return answers
 
@@ -59,9 +62,9 @@ def test_both_generate_and_neither_disturbs_the_other(
     picture = SAMPLES / "shapes.png"
     alone = [
         processor.generate(parts, sampling=GREEDY, config=StreamConfig(max_tokens=24)).text
-        for parts in ([QUESTION], [picture, QUESTION])
+        for parts in ([QUESTION], [picture, ABOUT_THE_PICTURE])
     ]
-    arguments = [tiny_files.model, tiny_files.mmproj, picture, QUESTION]
+    arguments = [tiny_files.model, tiny_files.mmproj, picture, QUESTION, ABOUT_THE_PICTURE]
     done = subprocess.run(
         [sys.executable, "-c", IMPORTS[order] + SCRIPT, *map(str, arguments)],
         capture_output=True,

@@ -16,7 +16,7 @@ from mullama_media.errors import ModelLoadError
 from mullama_media.hub.tiny_omni import ctranslate2, safetensors
 
 MODEL_BIN_SHA256 = "1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492e4550e936b2a"
-MMPROJ_SHA256 = "06579ababbde7b035a733bce1951ee52224156b793259778ebaae6842234a2f8"
+MMPROJ_SHA256 = "f0753b894e32214ac4607ab60e760648e64d847fc967dbd58a0906746f2342ee"
 WEIGHTS = Path(__file__).with_name("weights.safetensors")
 
 TEXT_WIDTH = 576
