@@ -75,7 +75,7 @@ Engine::Engine(std::shared_ptr<const Model> model, std::shared_ptr<Media> media,
     n_ctx_ = static_cast<int32_t>(llama_n_ctx_seq(context_.get()));
     batch_.reset(llama_batch_ext_init(context_.get()));
     for (int32_t seq = 0; seq < params_.n_parallel; ++seq) {
-        slots_.emplace_back(seq);
+        slots_.emplace_back(seq, generated_tokens_);
     }
     thread_ = std::thread([this] { run(); });
 }
@@ -83,7 +83,7 @@ Engine::Engine(std::shared_ptr<const Model> model, std::shared_ptr<Media> media,
 Engine::~Engine() { close(); }
 
 std::shared_ptr<Stream> Engine::submit(std::shared_ptr<const Prompt> prompt, const SamplingParams & sampling,
-                                       const Limits & limits) {
+                                       const Limits & limits, bool asks_for_logits) {
     if (prompt->n_pos >= n_ctx_ || prompt->n_tokens >= n_ctx_) {
         throw Error(Errc::context_overflow,
                     "the prompt takes " + std::to_string(std::max(prompt->n_pos, prompt->n_tokens)) +
@@ -97,6 +97,7 @@ std::shared_ptr<Stream> Engine::submit(std::shared_ptr<const Prompt> prompt, con
                         "Make the engine with n_ubatch of at least " + std::to_string(chunk.n_tokens));
         }
     }
+    auto request = make_request(*model_, std::move(prompt), sampling, limits, asks_for_logits);
     std::shared_ptr<Stream> stream;
     {
         const std::lock_guard lock(queue_mutex_);
@@ -107,8 +108,9 @@ std::shared_ptr<Stream> Engine::submit(std::shared_ptr<const Prompt> prompt, con
             throw closed_error();
         }
         stream = std::make_shared<Stream>(next_id_++, static_cast<size_t>(std::max(limits.buffer_tokens, 1)), mailbox_);
-        prompt_tokens_ += static_cast<uint64_t>(prompt->n_tokens);
-        queue_.push_back(std::make_unique<Request>(Request{std::move(prompt), sampling, limits, stream, Clock::now()}));
+        request->stream = stream;
+        prompt_tokens_ += static_cast<uint64_t>(request->prompt->n_tokens);
+        queue_.push_back(std::move(request));
     }
     mailbox_->wake();
     return stream;
@@ -134,7 +136,7 @@ EngineCounters Engine::counters() const {
 
 void Engine::run() {
     while (!closing_) {
-        drop_cancelled();
+        drop_ended();
         admit();
         bool worked = false;
         try {
@@ -150,7 +152,7 @@ void Engine::run() {
         mailbox_->publish(announced_);
         announced_.clear();
         if (!worked) {
-            mailbox_->wait_for_work(1s);
+            mailbox_->wait_for_work(until_deadline());
         }
     }
     fail_all(closed_error());
@@ -173,41 +175,75 @@ void Engine::admit() {
             queue_.pop_front();
         }
         llama_memory_seq_rm(llama_get_memory(context_.get()), slot.seq(), -1, -1);
-        slot.admit(std::move(request), *model_);
+        slot.admit(std::move(request));
         ++active_;
     }
 }
 
-void Engine::drop_cancelled() {
+void Engine::drop_ended() {
+    const auto now = Clock::now();
+    const auto how = [now](const Request & request) -> std::optional<Finish> {
+        if (request.stream->cancel_requested()) {
+            return Finish::cancelled;
+        }
+        return request.deadline() <= now ? std::optional(Finish::deadline) : std::nullopt;
+    };
     for (Slot & slot : slots_) {
-        if (!slot.idle() && slot.stream()->cancel_requested()) {
-            end(slot, Finish::cancelled);
+        if (const auto finish = slot.idle() ? std::nullopt : how(slot.request())) {
+            end(slot, *finish);
         }
     }
     const std::lock_guard lock(queue_mutex_);
-    const auto cancelled = [this](const std::unique_ptr<Request> & request) {
-        if (!request->stream->cancel_requested()) {
+    const auto ended = [&](const std::unique_ptr<Request> & request) {
+        const auto finish = how(*request);
+        if (!finish) {
             return false;
         }
         Terminal terminal;
-        terminal.finish = Finish::cancelled;
+        terminal.finish = *finish;
         terminal.timings.prompt_tokens = request->prompt->n_tokens;
         request->stream->finish(std::move(terminal));
         announce(*request->stream);
         return true;
     };
-    queue_.erase(std::remove_if(queue_.begin(), queue_.end(), cancelled), queue_.end());
+    queue_.erase(std::remove_if(queue_.begin(), queue_.end(), ended), queue_.end());
+}
+
+std::chrono::milliseconds Engine::until_deadline() const {
+    auto next = Clock::now() + 1s;
+    for (const Slot & slot : slots_) {
+        next = slot.idle() ? next : std::min(next, slot.request().deadline());
+    }
+    const std::lock_guard lock(queue_mutex_);
+    for (const auto & request : queue_) {
+        next = std::min(next, request->deadline());
+    }
+    return std::max(std::chrono::ceil<std::chrono::milliseconds>(next - Clock::now()), 0ms);
+}
+
+bool Engine::resume() {
+    bool worked = false;
+    for (Slot & slot : slots_) {
+        if (slot.idle() || !slot.asking()) {
+            continue;
+        }
+        if (const auto logits = slot.answer()) {
+            choose(slot, logits->data());
+            worked = true;
+        }
+    }
+    return worked;
 }
 
 bool Engine::step() {
     // At most one chunk of one medium, then everyone's text: a picture holds up the others by one
     // encoder pass or one chunk, never by the whole prompt.
-    bool worked = false;
+    bool worked = resume();
     for (size_t i = 0; i < slots_.size(); ++i) {
         Slot & slot = slots_[(next_media_ + i) % slots_.size()];
         if (slot.prefilling() && slot.chunk().media) {
             next_media_ = (next_media_ + i + 1) % slots_.size();
-            worked = step_media(slot);
+            worked = step_media(slot) || worked;
             break;
         }
     }
@@ -334,15 +370,25 @@ int32_t Engine::process(llama_batch_ext * batch) {
 }
 
 void Engine::sample(Slot & slot, int32_t row) {
-    const std::shared_ptr<Stream> stream = slot.stream(); // the slot lets go of it at the end
     const float * logits = llama_get_logits_ith(context_.get(), row);
     if (logits == nullptr) {
         end(slot, Finish::error, Error(Errc::decode, "llama.cpp returned no logits"));
         return;
     }
-    ++generated_tokens_;
+    if (slot.request().asks_for_logits) {
+        slot.ask(logits);
+        announce(*slot.stream());
+        return;
+    }
+    choose(slot, logits);
+}
+
+void Engine::choose(Slot & slot, const float * logits) {
+    const std::shared_ptr<Stream> stream = slot.stream(); // the slot lets go of it at the end
     if (slot.sample(logits, *model_, n_ctx_)) {
         --active_;
+    } else if (slot.take_went_back()) {
+        llama_memory_seq_rm(llama_get_memory(context_.get()), slot.seq(), slot.position(), -1);
     }
     announce(*stream);
 }

@@ -49,7 +49,7 @@ class Engine {
 
     // Queues a request; never blocks. Throws Error(context_overflow | engine_closed | ...).
     std::shared_ptr<Stream> submit(std::shared_ptr<const Prompt> prompt, const SamplingParams & sampling,
-                                   const Limits & limits);
+                                   const Limits & limits, bool asks_for_logits = false);
 
     // Ends every request with an engine_closed error and joins the thread: at most the rest of one
     // evaluation. Idempotent, thread-safe.
@@ -64,12 +64,15 @@ class Engine {
   private:
     void run();
     void admit();
-    void drop_cancelled();
+    void drop_ended(); // cancelled, or past their deadline
+    std::chrono::milliseconds until_deadline() const; // the next one; at most a second
+    bool resume();     // requests whose reader has answered
     bool step();
     bool step_media(Slot & slot);
     bool step_text();
     bool encode(Slot & slot);
     void sample(Slot & slot, int32_t row);
+    void choose(Slot & slot, const float * logits);
     void end(Slot & slot, Finish finish, std::optional<Error> error = std::nullopt);
     void announce(const Stream & stream);
     void fail_all(const Error & error);
