@@ -38,6 +38,7 @@ def option(
     choices: tuple[str, ...] | None = None,
     convert: Callable[[Any], Any] | None = None,
     native: bool = True,
+    source: str = "",
 ) -> Any:
     """Declare a field.
 
@@ -50,9 +51,10 @@ def option(
         choices: the only values, or in a tuple the only items.
         convert: applied to what was given, before it is checked.
         native: whether the core reads the field.
+        source: where the method was published.
     """
     bounds = {"ge": ge, "gt": gt, "le": le, "choices": choices}
-    metadata = {"doc": doc, "convert": convert, "native": native, **bounds}
+    metadata = {"doc": doc, "convert": convert, "native": native, "source": source, **bounds}
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -114,9 +116,14 @@ def from_toml(cls: type[T], path: str | Path, table: str) -> T:
 
 
 def describe(cls: type[Any]) -> str:
-    """Every field with its default and meaning, one a line, for help texts."""
-    lines = [f"{f.name} = {f.default!r}: {f.metadata['doc']}" for f in dataclasses.fields(cls)]
-    return "\n".join(lines)
+    """Every field with its default, meaning and source, one a line."""
+    return "\n".join(_described(field) for field in dataclasses.fields(cls))
+
+
+def _described(field: dataclasses.Field[Any]) -> str:
+    source = field.metadata["source"]
+    line = f"{field.name} = {field.default!r}: {field.metadata['doc']}"
+    return f"{line} ({source})" if source else line
 
 
 def _with(name: str) -> Callable[[Any, Any], Any]:

@@ -59,15 +59,16 @@ class SamplingParams:
 
     temperature: float = option(
         default=0.8,
-        doc="Softmax temperature: 0 is greedy, higher is more varied. "
-        "(Ackley et al. 1985, Boltzmann machines)",
+        doc="Softmax temperature: 0 is greedy, higher is more varied.",
+        source="Ackley, Hinton, Sejnowski 1985, A Learning Algorithm for Boltzmann Machines",
         ge=0,
         le=100,
     )
     dynamic_temperature_range: float = option(
         default=0.0,
         doc="Let the temperature move this far up where the model is unsure (high entropy) and "
-        "down where it is sure; 0 is off. (EDT, arXiv:2403.14541, by normalised entropy)",
+        "down where it is sure; 0 is off.",
+        source="as in llama.cpp, by normalised entropy; compare Zhang et al., arXiv:2403.14541",
         ge=0,
         le=100,
     )
@@ -79,49 +80,53 @@ class SamplingParams:
     )
     top_k: int = option(
         default=40,
-        doc="Keep the k most likely tokens; 0 keeps all. (Fan et al., arXiv:1805.04833)",
+        doc="Keep the k most likely tokens; 0 keeps all.",
+        source="Fan et al., arXiv:1805.04833",
         ge=0,
         le=_INT32,
     )
     top_p: float = option(
         default=0.95,
-        doc="Keep the smallest set of tokens with this probability in sum; 1 keeps all. "
-        "(Holtzman et al., arXiv:1904.09751)",
+        doc="Keep the smallest set of tokens with this probability in sum; 1 keeps all.",
+        source="Holtzman et al., arXiv:1904.09751",
         gt=0,
         le=1,
     )
     min_p: float = option(
         default=0.05,
-        doc="Drop tokens less likely than this share of the best one's probability; 0 keeps all. "
-        "(Nguyen et al., arXiv:2407.01082)",
+        doc="Drop tokens less likely than this share of the best one's probability; 0 keeps all.",
+        source="Nguyen et al., arXiv:2407.01082",
         ge=0,
         le=1,
     )
     typical_p: float = option(
         default=1.0,
         doc="Keep the tokens whose surprise is nearest to the entropy, up to this probability in "
-        "sum; 1 keeps all. (Meister et al., arXiv:2202.00666)",
+        "sum; 1 keeps all.",
+        source="Meister et al., arXiv:2202.00666",
         gt=0,
         le=1,
     )
     tfs_z: float = option(
         default=1.0,
         doc="Tail-free: cut where this share of the sorted probabilities' curvature is passed; "
-        "1 keeps all. (Bricken 2020, Tail Free Sampling)",
+        "1 keeps all.",
+        source="Bricken 2020, Tail Free Sampling",
         ge=0,
         le=1,
     )
     top_n_sigma: float = option(
         default=0.0,
-        doc="Keep logits within n standard deviations of the largest; 0 keeps all. "
-        "(Tang et al., arXiv:2411.07641)",
+        doc="Keep logits within n standard deviations of the largest; 0 keeps all.",
+        source="Tang et al., arXiv:2411.07641",
         ge=0,
         le=1000,
     )
     xtc_probability: float = option(
         default=0.0,
         doc="How often to drop all but the least likely of the tokens above `xtc_threshold`; "
-        "0 is off. (p-e-w 2024, Exclude Top Choices)",
+        "0 is off.",
+        source="p-e-w 2024, Exclude Top Choices",
         ge=0,
         le=1,
     )
@@ -137,7 +142,8 @@ class SamplingParams:
     mirostat: int = option(
         default=0,
         doc="Hold the surprise of the text constant with Mirostat 1 or 2, in place of the "
-        "samplers that cut; 0 is off. (Basu et al., arXiv:2007.14966)",
+        "samplers that cut; 0 is off.",
+        source="Basu et al., arXiv:2007.14966",
         ge=0,
         le=2,
     )
@@ -148,7 +154,8 @@ class SamplingParams:
     adaptive_p_target: float | None = option(
         default=None,
         doc="Prefer tokens near this probability, adapting so that the mean of those chosen "
-        "stays there; None is off. (llama.cpp, pull request 17927)",
+        "stays there; None is off.",
+        source="llama.cpp, pull request 17927",
         ge=0,
         le=1,
     )
@@ -160,8 +167,8 @@ class SamplingParams:
     )
     repeat_penalty: float = option(
         default=1.0,
-        doc="Divide the logits of tokens seen before by this (multiply where negative); 1 is off. "
-        "(Keskar et al., arXiv:1909.05858)",
+        doc="Divide the logits of tokens seen before by this (multiply where negative); 1 is off.",
+        source="Keskar et al., arXiv:1909.05858",
         ge=0.01,
         le=100,
     )
@@ -183,8 +190,8 @@ class SamplingParams:
     dry_multiplier: float = option(
         default=0.0,
         doc="Strength of DRY, which penalises tokens that would continue a repeated sequence, by "
-        "multiplier * base ** (length - allowed length); 0 is off. (p-e-w 2024, Don't Repeat "
-        "Yourself)",
+        "multiplier * base ** (length - allowed length); 0 is off.",
+        source="p-e-w 2024, Don't Repeat Yourself",
         ge=0,
         le=100,
     )
