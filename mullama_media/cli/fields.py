@@ -76,7 +76,7 @@ def from_fields(
             parameters=parameters, return_annotation=None
         )
         wrapper.__annotations__ = {p.name: p.annotation for p in parameters}
-        del wrapper.__wrapped__  # type: ignore[attr-defined]  # its signature is not ours
+        del wrapper.__wrapped__  # its signature is not ours
         return wrapper
 
     return decorate
@@ -124,7 +124,7 @@ def _kind(hint: Any) -> tuple[Any, str | None]:
         return _kind(kinds[0])
     if typing.get_origin(hint) is tuple:
         item = typing.get_args(hint)[0]
-        return list[item], "TEXT" if item is str else None
+        return types.GenericAlias(list, (item,)), "TEXT" if item is str else None
     return hint, None
 
 
