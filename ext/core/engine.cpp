@@ -387,8 +387,11 @@ void Engine::choose(Slot & slot, const float * logits) {
     const std::shared_ptr<Stream> stream = slot.stream(); // the slot lets go of it at the end
     if (slot.sample(logits, *model_, n_ctx_)) {
         --active_;
-    } else if (slot.take_went_back()) {
-        llama_memory_seq_rm(llama_get_memory(context_.get()), slot.seq(), slot.position(), -1);
+    } else if (slot.take_went_back() &&
+               !llama_memory_seq_rm(llama_get_memory(context_.get()), slot.seq(), slot.position(), -1)) {
+        end(slot, Finish::error,
+            Error(Errc::model_capability, "its memory cannot go back, which banned strings need", model_->path()));
+        return;
     }
     announce(*stream);
 }

@@ -160,8 +160,8 @@ void Slot::finish(Finish finish, std::optional<Error> error) {
         }
     }
     Terminal terminal;
-    terminal.finish = finish;
-    terminal.text = request_->text->flush();
+    terminal.text = request_->text->flush(); // what was held back may turn out to be a stop
+    terminal.finish = finish == Finish::length && request_->text->stopped_by() ? Finish::stop : finish;
     terminal.stop_string = request_->text->stopped_by().value_or("");
     terminal.error = std::move(error);
     if (timings_.generated_tokens > 0) {

@@ -115,7 +115,8 @@ def test_several_at_once(engine, story, free):
     [
         (lambda ids, logits: 1 / 0, ZeroDivisionError),
         (lambda ids, logits: logits[:5], InvalidOptionError),
-        (lambda ids, logits: logits * math.nan, InvalidOptionError),
+        (lambda ids, logits: np.append(logits[1:], math.nan), InvalidOptionError),
+        (lambda ids, logits: np.append(logits[1:], math.inf), InvalidOptionError),
         (lambda ids, logits: np.full(len(logits), -np.inf), InvalidOptionError),
         (lambda ids, logits: "logits", ValueError),
     ],

@@ -103,6 +103,8 @@ def test_stop_when_ends_after_the_token(engine, story, free):
 
         def sixth(token, seen=seen):
             seen.append(token)
+            if len(seen) == 6:
+                time.sleep(0.2)  # the engine is ahead of the reader now
             return len(seen) == 6
 
         completion = read(engine.submit(story, GREEDY, FORTY.with_stop_when(sixth)))
