@@ -12,6 +12,7 @@ can catch broadly or exactly::
     │   └── ChatTemplateError (ValueError)   a chat template is missing or failed
     ├── MediaError (ValueError)              a picture or recording cannot be used
     ├── EngineError
+    │   ├── CallbackError (RuntimeError)     a function given to the engine raised
     │   ├── EngineClosedError (RuntimeError) the engine was closed
     │   ├── ContextOverflowError (ValueError)  a prompt does not fit the context
     │   ├── OverloadedError (RuntimeError)   too many requests are waiting
@@ -30,6 +31,7 @@ from __future__ import annotations
 import os
 
 __all__ = [
+    "CallbackError",
     "ChatTemplateError",
     "ChecksumError",
     "ContextOverflowError",
@@ -119,6 +121,10 @@ class MediaError(MullamaError, ValueError):
 
 class EngineError(MullamaError):
     """Anything about running requests."""
+
+
+class CallbackError(EngineError, RuntimeError):
+    """A function given to the engine raised; `__cause__` is what it raised."""
 
 
 class EngineClosedError(EngineError, RuntimeError):

@@ -13,6 +13,7 @@ and everything else follows from that: validation, `with_temperature(...)` helpe
 from __future__ import annotations
 
 import dataclasses
+import math
 import tomllib
 import types
 import typing
@@ -35,10 +36,26 @@ def option(
     gt: float | None = None,
     le: float | None = None,
     choices: tuple[str, ...] | None = None,
+    convert: Callable[[Any], Any] | None = None,
+    native: bool = True,
+    source: str = "",
 ) -> Any:
-    """Declare a field: its default, its meaning with unit, and its range (`ge`: >=, `gt`: >)."""
+    """Declare a field.
+
+    Args:
+        default: its default.
+        doc: its meaning, with unit.
+        ge: smallest value.
+        gt: the value must be more than this.
+        le: largest value.
+        choices: the only values, or in a tuple the only items.
+        convert: applied to what was given, before it is checked.
+        native: whether the core reads the field.
+        source: where the method was published.
+    """
     bounds = {"ge": ge, "gt": gt, "le": le, "choices": choices}
-    return dataclasses.field(default=default, metadata={"doc": doc, **bounds})
+    metadata = {"doc": doc, "convert": convert, "native": native, "source": source, **bounds}
+    return dataclasses.field(default=default, metadata=metadata)
 
 
 @typing.dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(option,))
@@ -99,9 +116,14 @@ def from_toml(cls: type[T], path: str | Path, table: str) -> T:
 
 
 def describe(cls: type[Any]) -> str:
-    """Every field with its default and meaning, one a line, for help texts."""
-    lines = [f"{f.name} = {f.default!r}: {f.metadata['doc']}" for f in dataclasses.fields(cls)]
-    return "\n".join(lines)
+    """Every field with its default, meaning and source, one a line."""
+    return "\n".join(_described(field) for field in dataclasses.fields(cls))
+
+
+def _described(field: dataclasses.Field[Any]) -> str:
+    source = field.metadata["source"]
+    line = f"{field.name} = {field.default!r}: {field.metadata['doc']}"
+    return f"{line} ({source})" if source else line
 
 
 def _with(name: str) -> Callable[[Any, Any], Any]:
@@ -116,41 +138,71 @@ def _with(name: str) -> Callable[[Any, Any], Any]:
 def _check(self: Any) -> None:
     hints = typing.get_type_hints(type(self))
     for field in dataclasses.fields(self):
+        where = f"{type(self).__name__}.{field.name}"
         value = getattr(self, field.name)
-        checked = _typed(value, hints[field.name], f"{type(self).__name__}.{field.name}")
+        convert = field.metadata["convert"]
+        checked = _typed(convert(value) if convert else value, hints[field.name], where)
         if checked is not value:
             object.__setattr__(self, field.name, checked)
         if checked is not None:
-            _in_range(checked, field, f"{type(self).__name__}.{field.name}")
+            _in_range(checked, field, where)
 
 
 def _typed(value: Any, hint: Any, where: str) -> Any:
-    allowed = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
-    for kind in allowed:
-        if kind is float and isinstance(value, int) and not isinstance(value, bool):
-            return float(value)
-        origin = typing.get_origin(kind) or kind
-        if isinstance(value, origin) and not (origin is not bool and isinstance(value, bool)):
-            if origin is tuple and not all(isinstance(item, str) for item in value):
-                break
-            return value
-        if origin is tuple and isinstance(value, list):
-            return _typed(tuple(value), hint, where)
-    names = " or ".join(getattr(kind, "__name__", str(kind)) for kind in allowed)
-    raise InvalidOptionError(f"{value!r} is not {names}", where=where)
+    fitted = _fit(value, hint)
+    if fitted is _NO_FIT:
+        kinds = typing.get_args(hint) if _is_union(hint) else (hint,)
+        names = " or ".join(getattr(kind, "__name__", str(kind)) for kind in kinds)
+        raise InvalidOptionError(f"{value!r} is not {names}", where=where)
+    return fitted
+
+
+_NO_FIT = object()
+
+
+def _is_union(hint: Any) -> bool:
+    return typing.get_origin(hint) in (types.UnionType, typing.Union)
+
+
+def _fit(value: Any, hint: Any) -> Any:
+    """`value` as the type asked for: an int where a float is, a list where a tuple is."""
+    if _is_union(hint):
+        fits = (_fit(value, kind) for kind in typing.get_args(hint))
+        return next((fitted for fitted in fits if fitted is not _NO_FIT), _NO_FIT)
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    origin = typing.get_origin(hint) or hint
+    if origin is tuple:
+        return _fit_tuple(value, typing.get_args(hint))
+    if isinstance(value, origin) and (origin is bool or not isinstance(value, bool)):
+        return value
+    return _NO_FIT
+
+
+def _fit_tuple(value: Any, kinds: tuple[Any, ...]) -> Any:
+    if not isinstance(value, tuple | list):
+        return _NO_FIT
+    if kinds[-1] is Ellipsis:
+        kinds = kinds[:1] * len(value)
+    if len(kinds) != len(value):
+        return _NO_FIT
+    fitted = tuple(_fit(item, kind) for item, kind in zip(value, kinds, strict=True))
+    return _NO_FIT if _NO_FIT in fitted else fitted
 
 
 def _in_range(value: Any, field: dataclasses.Field[Any], where: str) -> None:
     bounds = field.metadata
     if isinstance(value, float) and value != value:
         raise InvalidOptionError("nan is not a number", where=where, hint=bounds["doc"])
+    if isinstance(value, float) and math.isinf(value):
+        raise InvalidOptionError("it must be finite", where=where, hint=bounds["doc"])
     wrong = (
         (bounds["ge"] is not None and value < bounds["ge"] and f"at least {bounds['ge']}")
         or (bounds["gt"] is not None and value <= bounds["gt"] and f"more than {bounds['gt']}")
         or (bounds["le"] is not None and value > bounds["le"] and f"at most {bounds['le']}")
         or (
             bounds["choices"] is not None
-            and value not in bounds["choices"]
+            and not set(value if isinstance(value, tuple) else [value]) <= set(bounds["choices"])
             and f"one of {', '.join(bounds['choices'])}"
         )
     )

@@ -14,10 +14,11 @@ ALL = (SamplingParams, StreamConfig, ModelParams, MediaParams, EngineParams)
 
 @pytest.mark.parametrize("cls", ALL)
 def test_dataclass_and_native_caster_have_the_same_fields(cls):
-    names = [field.name for field in dataclasses.fields(cls)]
-    assert names == core().OPTION_FIELDS[cls.__name__]
+    fields = dataclasses.fields(cls)
+    native = [field.name for field in fields if field.metadata["native"]]
+    assert native == core().OPTION_FIELDS[cls.__name__]
     assert cls.__doc__
-    assert describe(cls).count("\n") == len(names) - 1
+    assert describe(cls).count("\n") == len(fields) - 1
 
 
 @pytest.mark.parametrize("cls", ALL)
@@ -39,6 +40,21 @@ def test_defaults_make_a_round_trip_through_a_mapping(cls):
         (StreamConfig, {"stop": "word"}, "is not tuple"),
         (StreamConfig, {"stop": (1,)}, "is not tuple"),
         (StreamConfig, {"max_tokens": 0}, "at least 1"),
+        (StreamConfig, {"max_tokens": 2**31}, "at most"),
+        (StreamConfig, {"stop_tokens": ("a",)}, "is not tuple"),
+        (StreamConfig, {"stop_regex": ""}, "empty"),
+        (StreamConfig, {"stop_when": 3}, "is not Callable"),
+        (SamplingParams, {"temperature": float("inf")}, "finite"),
+        (SamplingParams, {"seed": 2**32 - 1}, "at most"),
+        (SamplingParams, {"samplers": ("top_k", "top_q")}, "one of penalties, dry"),
+        (SamplingParams, {"samplers": ("top_k", "top_k")}, "named twice"),
+        (SamplingParams, {"mirostat": 2, "adaptive_p_target": 0.5}, "both draw"),
+        (SamplingParams, {"logit_bias": {3: "much"}}, "is not Mapping or tuple"),
+        (SamplingParams, {"logit_bias": {3: float("inf")}}, "or -inf to ban"),
+        (SamplingParams, {"logit_bias": {True: 1.0}}, "is not Mapping or tuple"),
+        (SamplingParams, {"logit_bias": ((1, 2.0, 3.0),)}, "is not Mapping or tuple"),
+        (SamplingParams, {"banned_strings": ("",)}, "empty"),
+        (SamplingParams, {"dry_sequence_breakers": ("x" * 41,)}, "40 bytes"),
         (EngineParams, {"flash_attention": "maybe"}, "one of auto, on, off"),
         (ModelParams, {"mmap": 1}, "is not bool"),
     ],
@@ -47,6 +63,17 @@ def test_a_bad_value_says_which_option_and_why(cls, change, message):
     with pytest.raises(InvalidOptionError, match=message) as caught:
         cls(**change)
     assert caught.value.where == f"{cls.__name__}.{next(iter(change))}"
+
+
+def test_a_bias_is_given_as_a_mapping_and_kept_as_pairs(tmp_path):
+    params = SamplingParams(logit_bias={3: 1, " yes": float("-inf")})
+    assert params.logit_bias == ((3, 1.0), (" yes", float("-inf")))
+    assert hash(params)
+    assert replace(params, seed=1).logit_bias == params.logit_bias
+    file = tmp_path / "run.toml"
+    file.write_text("[sampling]\nlogit_bias = [[3, 1], [' yes', -inf]]\nsamplers = ['top_k']\n")
+    read = from_toml(SamplingParams, file, "sampling")
+    assert read == params.with_samplers(("top_k",))
 
 
 def test_ints_are_fine_where_floats_are_wanted():

@@ -53,11 +53,12 @@ void bind_engine(nb::module_ & module) {
             "model"_a, "media"_a.none(), "params"_a, "draft"_a.none())
         .def(
             "submit",
-            [](Engine & self, std::shared_ptr<Prompt> prompt, const SamplingParams & sampling, const Limits & limits) {
+            [](Engine & self, std::shared_ptr<Prompt> prompt, const SamplingParams & sampling, const Limits & limits,
+               bool asks_for_logits) {
                 const nb::gil_scoped_release release;
-                return self.submit(std::move(prompt), sampling, limits);
+                return self.submit(std::move(prompt), sampling, limits, asks_for_logits);
             },
-            "prompt"_a, "sampling"_a, "limits"_a)
+            "prompt"_a, "sampling"_a, "limits"_a, "asks_for_logits"_a = false)
         .def("close", &close_without_gil)
         .def_prop_ro("n_ctx", &Engine::n_ctx)
         .def_prop_ro("counters", &Engine::counters)

@@ -7,6 +7,7 @@ NB_MODULE(_core, module) {
     bind_backend(module);
     bind_model(module);
     bind_prompt(module);
+    bind_sampling(module);
     bind_stream(module);
     bind_engine(module);
 }

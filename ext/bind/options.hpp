@@ -18,13 +18,35 @@ template <> struct Fields<SamplingParams> {
     static constexpr const char * name = "SamplingParams";
     template <class F> static void visit(SamplingParams & to, F && field) {
         field("temperature", to.temperature);
+        field("dynamic_temperature_range", to.dynamic_temperature_range);
+        field("dynamic_temperature_exponent", to.dynamic_temperature_exponent);
         field("top_k", to.top_k);
         field("top_p", to.top_p);
         field("min_p", to.min_p);
+        field("typical_p", to.typical_p);
+        field("tfs_z", to.tfs_z);
+        field("top_n_sigma", to.top_n_sigma);
+        field("xtc_probability", to.xtc_probability);
+        field("xtc_threshold", to.xtc_threshold);
+        field("min_keep", to.min_keep);
+        field("mirostat", to.mirostat);
+        field("mirostat_tau", to.mirostat_tau);
+        field("mirostat_eta", to.mirostat_eta);
+        field("adaptive_p_target", to.adaptive_p_target);
+        field("adaptive_p_decay", to.adaptive_p_decay);
         field("repeat_penalty", to.repeat_penalty);
         field("frequency_penalty", to.frequency_penalty);
         field("presence_penalty", to.presence_penalty);
         field("penalty_last_n", to.penalty_last_n);
+        field("dry_multiplier", to.dry_multiplier);
+        field("dry_base", to.dry_base);
+        field("dry_allowed_length", to.dry_allowed_length);
+        field("dry_penalty_last_n", to.dry_penalty_last_n);
+        field("dry_sequence_breakers", to.dry_sequence_breakers);
+        field("logit_bias", to.logit_bias);
+        field("banned_strings", to.banned_strings);
+        field("min_tokens", to.min_tokens);
+        field("samplers", to.samplers);
         field("seed", to.seed);
         field("logprobs", to.logprobs);
     }
@@ -35,7 +57,11 @@ template <> struct Fields<Limits> {
     static constexpr const char * name = "StreamConfig";
     template <class F> static void visit(Limits & to, F && field) {
         field("max_tokens", to.max_tokens);
+        field("max_time_ms", to.max_time_ms);
         field("stop", to.stop);
+        field("stop_tokens", to.stop_tokens);
+        field("stop_regex", to.stop_regex);
+        field("ignore_eos", to.ignore_eos);
         field("buffer_tokens", to.buffer_tokens);
         field("priority", to.priority);
         field("client", to.client);

@@ -1,3 +1,4 @@
+#include "arrays.hpp"
 #include "bind.hpp"
 #include "stream.hpp"
 
@@ -13,6 +14,7 @@ const char * name_of(Finish finish) {
     switch (finish) {
         case Finish::stop: return "stop";
         case Finish::length: return "length";
+        case Finish::deadline: return "deadline";
         case Finish::cancelled: return "cancelled";
         case Finish::error: return "error";
     }
@@ -29,6 +31,18 @@ nb::tuple tuple_of(const TokenEvent & event) {
         top.append(nb::make_tuple(token, logprob));
     }
     return nb::make_tuple(event.token, event.text, event.logprobs->chosen, nb::tuple(top));
+}
+
+nb::object question_of(Stream & stream) {
+    std::optional<LogitsQuestion> question = stream.take_question();
+    if (!question) {
+        return nb::none();
+    }
+    return nb::make_tuple(array_of(std::move(question->tokens)), array_of(std::move(question->logits)));
+}
+
+void answer(Stream & stream, const Floats & logits) {
+    stream.answer(std::vector<float>(logits.data(), logits.data() + logits.size()));
 }
 
 } // namespace
@@ -48,7 +62,7 @@ void bind_stream(nb::module_ & module) {
 
     nb::class_<Terminal>(module, "Terminal")
         .def_prop_ro("finish", [](const Terminal & self) { return name_of(self.finish); },
-                     "stop, length, cancelled or error")
+                     "stop, length, deadline, cancelled or error")
         .def_ro("text", &Terminal::text)
         .def_ro("stop_string", &Terminal::stop_string)
         .def_ro("timings", &Terminal::timings)
@@ -71,6 +85,8 @@ void bind_stream(nb::module_ & module) {
                  }
                  return out;
              })
+        .def("take_question", &question_of, "(token ids, logits) to change, or None")
+        .def("answer", &answer, "logits"_a.noconvert())
         .def("terminal", &Stream::terminal);
 }
 

@@ -42,7 +42,7 @@ Engine::Engine(std::shared_ptr<const Model> model, std::shared_ptr<Media> media,
                                                      context_params(*model_, params_, closing_));
     }
     for (int32_t seq = 0; seq < params_.n_parallel; ++seq) {
-        slots_.emplace_back(seq, active_);
+        slots_.emplace_back(seq, active_, generated_tokens_);
     }
     if (media_) {
         encoder_ = std::make_unique<Encoder>(media_, static_cast<size_t>(params_.media_cache_mb) << 20U,
@@ -54,7 +54,7 @@ Engine::Engine(std::shared_ptr<const Model> model, std::shared_ptr<Media> media,
 Engine::~Engine() { close(); }
 
 std::shared_ptr<Stream> Engine::submit(std::shared_ptr<const Prompt> prompt, const SamplingParams & sampling,
-                                       const Limits & limits) {
+                                       const Limits & limits, bool asks_for_logits) {
     if (prompt->n_pos >= n_ctx_ || prompt->n_tokens >= n_ctx_) {
         throw Error(Errc::context_overflow,
                     "the prompt takes " + std::to_string(std::max(prompt->n_pos, prompt->n_tokens)) +
@@ -68,6 +68,7 @@ std::shared_ptr<Stream> Engine::submit(std::shared_ptr<const Prompt> prompt, con
                         "Make the engine with n_ubatch of at least " + std::to_string(chunk.n_tokens));
         }
     }
+    auto request = make_request(*model_, std::move(prompt), sampling, limits, asks_for_logits);
     std::shared_ptr<Stream> stream;
     {
         const std::lock_guard lock(queue_mutex_);
@@ -82,8 +83,9 @@ std::shared_ptr<Stream> Engine::submit(std::shared_ptr<const Prompt> prompt, con
                         "Try again later, or make the engine with a larger max_queue or n_parallel");
         }
         stream = std::make_shared<Stream>(next_id_++, static_cast<size_t>(std::max(limits.buffer_tokens, 1)), mailbox_);
-        prompt_tokens_ += static_cast<uint64_t>(prompt->n_tokens);
-        queue_.push(std::make_unique<Request>(Request{std::move(prompt), sampling, limits, stream, Clock::now()}));
+        request->stream = stream;
+        prompt_tokens_ += static_cast<uint64_t>(request->prompt->n_tokens);
+        queue_.push(std::move(request));
     }
     mailbox_->wake();
     return stream;
@@ -111,7 +113,7 @@ EngineCounters Engine::counters() const {
 
 void Engine::run() {
     while (!closing_) {
-        drop_unwanted();
+        drop_ended();
         admit();
         bool worked = false;
         try {
@@ -127,7 +129,7 @@ void Engine::run() {
         mailbox_->publish(announced_);
         announced_.clear();
         if (!worked) {
-            mailbox_->wait_for_work(1s);
+            mailbox_->wait_for_work(until_deadline());
         }
     }
     fail_all(closed_error());
@@ -140,6 +142,9 @@ void Engine::admit() {
         std::unique_ptr<Request> request;
         {
             const std::lock_guard lock(queue_mutex_);
+            for (Slot & slot : slots_) {
+                queue_.charge(slot.client(), slot.take_cost());
+            }
             request = queue_.take([this](const Request & candidate) { return !worth_waiting(candidate); });
         }
         if (!request) {
@@ -148,27 +153,45 @@ void Engine::admit() {
         Prefix prefix;
         Slot * slot = prepare_slot(*request, &prefix);
         reused_tokens_ += static_cast<uint64_t>(prefix.rows);
-        slot->admit(std::move(request), *model_, prefix, ++clock_);
+        slot->admit(std::move(request), prefix, ++clock_);
         if (speculation_) {
             speculation_->begin(slot->seq(), slot->history());
         }
     }
 }
 
-void Engine::drop_unwanted() {
+void Engine::drop_ended() {
+    const auto now = Clock::now();
+    const auto how = [now](const Request & request) -> std::optional<Finish> {
+        if (request.stream->cancel_requested()) {
+            return Finish::cancelled;
+        }
+        return request.deadline() <= now ? std::optional(Finish::deadline) : std::nullopt;
+    };
     for (Slot & slot : slots_) {
-        if (!slot.idle() && slot.stream()->cancel_requested()) {
-            end(slot, Finish::cancelled);
+        if (const auto finish = slot.idle() ? std::nullopt : how(slot.request())) {
+            end(slot, *finish);
         }
     }
-    std::vector<std::unique_ptr<Request>> cancelled;
+    std::vector<std::unique_ptr<Request>> ended;
     {
         const std::lock_guard lock(queue_mutex_);
-        cancelled = queue_.take_if([](const Request & request) { return request.stream->cancel_requested(); });
+        ended = queue_.take_if([&](const Request & request) { return how(request).has_value(); });
     }
-    for (auto & request : cancelled) {
-        end(std::move(request), Finish::cancelled);
+    for (auto & request : ended) {
+        const Finish finish = how(*request).value_or(Finish::cancelled);
+        end(std::move(request), finish);
     }
+}
+
+std::chrono::milliseconds Engine::until_deadline() const {
+    auto next = Clock::now() + 1s;
+    for (const Slot & slot : slots_) {
+        next = slot.idle() ? next : std::min(next, slot.request().deadline());
+    }
+    const std::lock_guard lock(queue_mutex_);
+    next = std::min(next, queue_.deadline());
+    return std::max(std::chrono::ceil<std::chrono::milliseconds>(next - Clock::now()), 0ms);
 }
 
 // After the event is in the stream: a reader that subscribed too late for this saw the event.

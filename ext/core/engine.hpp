@@ -62,7 +62,7 @@ class Engine {
 
     // Queues a request; never blocks. Throws Error(context_overflow | overloaded | engine_closed | ...).
     std::shared_ptr<Stream> submit(std::shared_ptr<const Prompt> prompt, const SamplingParams & sampling,
-                                   const Limits & limits);
+                                   const Limits & limits, bool asks_for_logits = false);
 
     // Ends every request with an engine_closed error and joins the thread: at most the rest of one
     // evaluation. Idempotent, thread-safe.
@@ -87,7 +87,9 @@ class Engine {
     Prefix usable_prefix(const Slot & slot, const Prompt & prompt) const;
     Slot * prepare_slot(const Request & request, Prefix * prefix);
     bool keep_only(Slot & slot, const Prefix & prefix);
-    void drop_unwanted();
+    void drop_ended(); // cancelled, or past their deadline
+    std::chrono::milliseconds until_deadline() const; // the next one; at most a second
+    bool resume();     // requests whose reader has answered
     bool step();
     bool step_media(Slot & slot, int32_t budget);
     bool step_text(int32_t prefill_budget);
@@ -96,6 +98,7 @@ class Engine {
     void check(const Output & output);
     bool make_room(Slot & slot);
     void sample(Slot & slot, int32_t row);
+    void choose(Slot & slot, const float * logits);
     void end(Slot & slot, Finish finish, std::optional<Error> error = std::nullopt);
     void end(std::unique_ptr<Request> request, Finish finish, std::optional<Error> error = std::nullopt);
     void announce(const Stream & stream);

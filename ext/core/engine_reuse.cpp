@@ -127,7 +127,7 @@ bool Engine::make_room(Slot & slot) {
     if (speculation_) {
         speculation_->shift(slot.seq(), position, gone);
     }
-    slot.moved(-gone);
+    slot.forgot(rows, gone);
     ++shifts_;
     return true;
 }

@@ -8,6 +8,7 @@
 namespace mullama {
 
 bool Engine::step() {
+    bool worked = resume();
     bool decoding = false;
     for (Slot & slot : slots_) {
         decoding = decoding || slot.ready_to_decode();
@@ -17,14 +18,13 @@ bool Engine::step() {
     }
     // While others decode, all prompts together get one chunk a step; else as much as fits.
     int32_t budget = decoding ? params_.prefill_chunk : params_.n_batch;
-    bool worked = false;
     for (size_t i = 0; i < slots_.size(); ++i) {
         Slot & slot = slots_[(next_media_ + i) % slots_.size()];
         if (!slot.prefilling() || !slot.chunk().media || slot.encoding() == nullptr) {
             continue;
         }
         next_media_ = (next_media_ + i + 1) % slots_.size();
-        worked = step_media(slot, std::min(budget, params_.n_ubatch));
+        worked = step_media(slot, std::min(budget, params_.n_ubatch)) || worked;
         budget = decoding ? 0 : budget;
         break;
     }
@@ -126,7 +126,7 @@ void Engine::check(const Output & output) {
     while (true) {
         slot.token_evaluated();
         sample(slot, output.row + static_cast<int32_t>(accepted));
-        if (slot.idle() || accepted == output.guess.size() || slot.next_token() != output.guess[accepted]) {
+        if (slot.idle() || slot.went_back() || accepted == output.guess.size() || slot.next_token() != output.guess[accepted]) {
             break;
         }
         ++accepted;
@@ -201,15 +201,47 @@ int32_t Engine::process() {
 }
 
 void Engine::sample(Slot & slot, int32_t row) {
-    const std::shared_ptr<Stream> stream = slot.stream(); // the slot lets go of it at the end
     const float * logits = llama_get_logits_ith(context_.get(), row);
     if (logits == nullptr) {
         end(slot, Finish::error, Error(Errc::decode, "llama.cpp returned no logits"));
         return;
     }
+    if (slot.request().asks_for_logits) {
+        slot.ask(logits);
+        announce(*slot.stream());
+        return;
+    }
+    choose(slot, logits);
+}
+
+void Engine::choose(Slot & slot, const float * logits) {
+    const std::shared_ptr<Stream> stream = slot.stream(); // the slot lets go of it at the end
     slot.sample(logits, *model_, n_ctx_);
-    generated_tokens_ += slot.generated() ? 1U : 0U;
+    if (!slot.idle() && slot.went_back()) {
+        if (speculation_) {
+            speculation_->keep_until(slot.seq(), slot.position());
+        }
+        if (!llama_memory_seq_rm(llama_get_memory(context_.get()), slot.seq(), slot.position(), -1)) {
+            end(slot, Finish::error,
+                Error(Errc::model_capability, "its memory cannot go back, which banned strings need", model_->path()));
+            return;
+        }
+    }
     announce(*stream);
+}
+
+bool Engine::resume() {
+    bool worked = false;
+    for (Slot & slot : slots_) {
+        if (slot.idle() || !slot.asking()) {
+            continue;
+        }
+        if (const auto logits = slot.answer()) {
+            choose(slot, logits->data());
+            worked = true;
+        }
+    }
+    return worked;
 }
 
 } // namespace mullama

@@ -60,6 +60,18 @@ std::vector<std::unique_ptr<Request>> Queue::take_if(const std::function<bool(co
     return out;
 }
 
-void Queue::charge(const std::string & client, uint64_t tokens) { spent_[client] += tokens; }
+Clock::time_point Queue::deadline() const {
+    auto earliest = Clock::time_point::max();
+    for (const auto & request : waiting_) {
+        earliest = std::min(earliest, request->deadline());
+    }
+    return earliest;
+}
+
+void Queue::charge(const std::string & client, uint64_t tokens) {
+    if (tokens > 0) {
+        spent_[client] += tokens;
+    }
+}
 
 } // namespace mullama

@@ -31,6 +31,8 @@ class Queue {
     // Takes out every request that `unwanted` accepts.
     std::vector<std::unique_ptr<Request>> take_if(const std::function<bool(const Request &)> & unwanted);
 
+    Clock::time_point deadline() const; // the earliest; Clock::time_point::max() without one
+
     // Tokens were evaluated for this client.
     void charge(const std::string & client, uint64_t tokens);
 

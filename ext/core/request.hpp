@@ -1,12 +1,12 @@
-// What is asked of the engine.
+// What is asked of the engine, made ready on the caller's thread.
 #pragma once
 
 #include "prompt.hpp"
 #include "sampling.hpp"
 #include "stream.hpp"
+#include "text.hpp"
 
 #include <chrono>
-#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
@@ -15,26 +15,38 @@ namespace mullama {
 
 using Clock = std::chrono::steady_clock;
 
-inline double ms_between(Clock::time_point from, Clock::time_point to) {
-    return std::chrono::duration<double, std::milli>(to - from).count();
-}
+double ms_between(Clock::time_point from, Clock::time_point to);
 
-// Defaults, docs and ranges live in mullama_media/engine/stream.py.
 struct Limits {
-    int32_t max_tokens = -1;       // negative: until the context is full
-    std::vector<std::string> stop; // strings that end the answer and are not part of it
-    int32_t buffer_tokens = 64;    // events that may wait to be read before the request is paused
-    int32_t priority = 0;          // higher goes first
-    std::string client;            // waiting requests of different clients take turns
-    std::string overflow = "stop"; // when the context is full: stop | shift
+    int32_t max_tokens = -1;              // negative: until the context is full
+    int64_t max_time_ms = -1;             // from submission on; negative: for as long as it takes
+    std::vector<std::string> stop;        // strings that end the answer and are not part of it
+    std::vector<llama_token> stop_tokens; // tokens that do the same
+    std::string stop_regex;               // a pattern whose match does the same; empty: none
+    bool ignore_eos = false;              // never draw the model's own end
+    int32_t priority = 0;                 // higher goes first
+    std::string client;                   // waiting requests of different clients take turns
+    std::string overflow = "stop";        // when the context is full: stop | shift
+    int32_t buffer_tokens = 64;           // events that may wait to be read before the request is paused
 };
 
 struct Request {
     std::shared_ptr<const Prompt> prompt;
     SamplingParams sampling;
     Limits limits;
+    bool asks_for_logits = false; // each draw waits for the reader to change the logits
     std::shared_ptr<Stream> stream;
-    Clock::time_point submitted;
+    Clock::time_point submitted = Clock::now();
+
+    std::unique_ptr<Sampler> sampler;
+    std::unique_ptr<TextStream> text;
+    std::vector<llama_token> end_tokens; // the model's own ends; only listed where they may be forbidden
+
+    Clock::time_point deadline() const; // Clock::time_point::max() without one
 };
+
+// Everything but the stream. Throws Error(invalid_option | model_capability).
+std::unique_ptr<Request> make_request(const Model & model, std::shared_ptr<const Prompt> prompt,
+                                      const SamplingParams & sampling, const Limits & limits, bool asks_for_logits);
 
 } // namespace mullama

@@ -1,5 +1,9 @@
 #include "sampling.hpp"
 
+#include "chain.hpp"
+#include "error.hpp"
+#include "model.hpp"
+
 #include <algorithm>
 #include <cmath>
 #include <random>
@@ -8,44 +12,54 @@ namespace mullama {
 
 namespace {
 
-bool has_penalties(const SamplingParams & params) {
-    return params.penalty_last_n != 0 && (params.repeat_penalty != 1.0F || params.frequency_penalty != 0.0F ||
-                                          params.presence_penalty != 0.0F);
+void check_logit_bias(const SamplingParams & params, int32_t n_vocab) {
+    for (const auto & [token, bias] : params.logit_bias) {
+        if (token < 0 || token >= n_vocab) {
+            throw Error(Errc::invalid_option,
+                        "token " + std::to_string(token) + " is not in the vocabulary of " + std::to_string(n_vocab),
+                        "SamplingParams.logit_bias");
+        }
+    }
+}
+
+// Tokens that contain one of the strings all by themselves.
+std::vector<llama_token> tokens_with(const std::vector<std::string> & strings, const Model * model) {
+    std::vector<llama_token> tokens;
+    if (strings.empty()) {
+        return tokens;
+    }
+    if (model == nullptr) {
+        throw Error(Errc::invalid_option, "banned strings are text and need a model's vocabulary",
+                    "SamplingParams.banned_strings", "Give the model");
+    }
+    for (llama_token token = 0; token < model->n_vocab(); ++token) {
+        const std::string piece = model->piece(token, false);
+        if (std::any_of(strings.begin(), strings.end(),
+                        [&](const std::string & string) { return piece.find(string) != std::string::npos; })) {
+            tokens.push_back(token);
+        }
+    }
+    return tokens;
+}
+
+size_t largest_of(const llama_token_data_array & array) {
+    const auto * best =
+        std::max_element(array.data, array.data + array.size,
+                         [](const llama_token_data & a, const llama_token_data & b) { return a.logit < b.logit; });
+    return static_cast<size_t>(best - array.data);
 }
 
 } // namespace
 
-Sampler::Sampler(const SamplingParams & params, int32_t n_vocab)
+Sampler::Sampler(const SamplingParams & params, int32_t n_vocab, const Model * model)
     : params_(params), n_vocab_(n_vocab),
       seed_(params.seed < 0 ? std::random_device{}() : static_cast<uint32_t>(params.seed)),
-      plain_greedy_(params.temperature <= 0.0F && !has_penalties(params)) {
-    if (plain_greedy_) {
-        return;
+      greedy_(is_greedy(params)), never_(tokens_with(params.banned_strings, model)) {
+    check_logit_bias(params, n_vocab);
+    if (seed_ == LLAMA_DEFAULT_SEED) {
+        --seed_; // llama.cpp takes this number for "any"
     }
-    llama_sampler_chain_params raw = llama_sampler_chain_default_params();
-    raw.no_perf = true;
-    chain_.reset(llama_sampler_chain_init(raw));
-    const auto add = [this](llama_sampler * sampler) { llama_sampler_chain_add(chain_.get(), sampler); };
-    if (has_penalties(params)) {
-        add(llama_sampler_init_penalties(n_vocab, params.penalty_last_n, params.repeat_penalty,
-                                         params.frequency_penalty, params.presence_penalty));
-    }
-    if (params.temperature <= 0.0F) {
-        add(llama_sampler_init_greedy());
-    } else {
-        if (params.top_k > 0) {
-            add(llama_sampler_init_top_k(params.top_k));
-        }
-        if (params.top_p < 1.0F) {
-            add(llama_sampler_init_top_p(params.top_p, 1));
-        }
-        if (params.min_p > 0.0F) {
-            add(llama_sampler_init_min_p(params.min_p, 1));
-        }
-        add(llama_sampler_init_temp(params.temperature));
-        add(llama_sampler_init_dist(seed_));
-    }
-    candidates_.resize(static_cast<size_t>(n_vocab));
+    chain_ = make_chain(params_, n_vocab, model, seed_);
 }
 
 void Sampler::remember(llama_token token) {
@@ -54,18 +68,68 @@ void Sampler::remember(llama_token token) {
     }
 }
 
-llama_token Sampler::sample(const float * logits) {
-    if (plain_greedy_) {
+void Sampler::accept(llama_token token) {
+    if (chain_) {
+        llama_sampler_accept(chain_.get(), token);
+    }
+}
+
+// Candidates that are banned or not a number are left out, so that no sampler meets them.
+void Sampler::fill(const float * logits, const std::vector<llama_token> & forbidden,
+                   std::vector<llama_token_data> & candidates) const {
+    candidates.resize(static_cast<size_t>(n_vocab_));
+    for (int32_t id = 0; id < n_vocab_; ++id) {
+        candidates[static_cast<size_t>(id)] = {id, logits[id], 0.0F};
+    }
+    for (const auto & [token, bias] : params_.logit_bias) {
+        candidates[static_cast<size_t>(token)].logit += bias;
+    }
+    for (const std::vector<llama_token> * tokens : {&never_, &forbidden}) {
+        for (const llama_token token : *tokens) {
+            candidates[static_cast<size_t>(token)].logit = -INFINITY;
+        }
+    }
+    std::erase_if(candidates, [](const llama_token_data & candidate) { return !(candidate.logit > -INFINITY); });
+    if (candidates.empty()) {
+        throw Error(Errc::decode, "no token is left to choose: all are banned, or the model's logits are not numbers");
+    }
+}
+
+llama_token Sampler::sample(const float * logits, const std::vector<llama_token> & forbidden) {
+    if (greedy_ && !chain_ && params_.logit_bias.empty() && never_.empty() && forbidden.empty()) {
         return static_cast<llama_token>(std::max_element(logits, logits + n_vocab_) - logits);
     }
-    for (int32_t id = 0; id < n_vocab_; ++id) {
-        candidates_[static_cast<size_t>(id)] = {id, logits[id], 0.0F};
-    }
+    fill(logits, forbidden, candidates_);
     llama_token_data_array array{candidates_.data(), candidates_.size(), -1, false};
-    llama_sampler_apply(chain_.get(), &array);
-    const llama_token token = array.data[array.selected].id;
-    llama_sampler_accept(chain_.get(), token);
-    return token;
+    if (chain_) {
+        llama_sampler_apply(chain_.get(), &array);
+    }
+    const size_t chosen = greedy_ ? largest_of(array) : static_cast<size_t>(std::max<int64_t>(array.selected, 0));
+    return array.data[chosen].id;
+}
+
+std::vector<llama_token_data> Sampler::apply(const float * logits) const {
+    std::vector<llama_token_data> candidates;
+    fill(logits, {}, candidates);
+    llama_token_data_array array{candidates.data(), candidates.size(), -1, false};
+    const State copy = save();
+    if (copy.chain) {
+        llama_sampler_apply(copy.chain.get(), &array);
+    }
+    if (greedy_) {
+        llama_token_data chosen = array.data[largest_of(array)];
+        chosen.p = 1.0F;
+        return {chosen};
+    }
+    return {array.data, array.data + array.size};
+}
+
+Sampler::State Sampler::save() const {
+    return {llama_sampler_ptr(chain_ ? llama_sampler_clone(chain_.get()) : nullptr)};
+}
+
+void Sampler::restore(const State & state) {
+    chain_.reset(state.chain ? llama_sampler_clone(state.chain.get()) : nullptr);
 }
 
 TokenLogprobs Sampler::logprobs(const float * logits, llama_token token) const {
@@ -80,7 +144,7 @@ TokenLogprobs Sampler::logprobs(const float * logits, llama_token token) const {
     TokenLogprobs out;
     out.chosen = logprob(token);
     const auto count = static_cast<size_t>(std::min(params_.logprobs, n_vocab_));
-    if (count > 0) {
+    if (params_.logprobs > 0) {
         std::vector<llama_token> ids(static_cast<size_t>(n_vocab_));
         for (int32_t id = 0; id < n_vocab_; ++id) {
             ids[static_cast<size_t>(id)] = id;

@@ -1,5 +1,7 @@
 #include "slot.hpp"
 
+#include "model.hpp"
+
 #include <algorithm>
 #include <utility>
 
@@ -11,17 +13,20 @@ constexpr size_t media_ahead = 4; // encoded before their turn: keeps the encode
 
 } // namespace
 
-void Slot::admit(std::unique_ptr<Request> request, const Model & model, const Prefix & prefix, uint64_t now) {
+void Slot::admit(std::unique_ptr<Request> request, const Prefix & prefix, uint64_t now) {
     request_ = std::move(request);
     ++active_;
-    sampler_ = std::make_unique<Sampler>(request_->sampling, model.n_vocab());
-    text_ = std::make_unique<TextStream>(request_->limits.stop);
+    held_ = std::make_unique<HeldTokens>(request_->sampling.banned_strings);
     last_used_ = now;
+    client_ = request_->limits.client;
     chunk_ = prefix.chunk;
     offset_ = prefix.offset;
     position_ = prefix.positions - prefix.offset;
     ahead_.clear();
-    asked_ = chunk_;
+    media_asked_ = chunk_;
+    asked_.clear();
+    tokens_.clear();
+    went_back_ = false;
     admitted_ = Clock::now();
     timings_ = {};
     timings_.queue_ms = ms_between(request_->submitted, admitted_);
@@ -29,9 +34,10 @@ void Slot::admit(std::unique_ptr<Request> request, const Model & model, const Pr
     timings_.reused_tokens = prefix.rows;
     history_.clear();
     for (const PromptChunk & chunk : request_->prompt->chunks) {
-        for (const llama_token token : chunk.tokens) {
-            sampler_->remember(token);
-            history_.push_back(token);
+        history_.insert(history_.end(), chunk.tokens.begin(), chunk.tokens.end());
+        if (request_->asks_for_logits) {
+            tokens_.insert(tokens_.end(), chunk.tokens.begin(), chunk.tokens.end());
+            tokens_.resize(tokens_.size() + static_cast<size_t>(chunk.n_tokens) - chunk.tokens.size(), -1);
         }
     }
 }
@@ -43,6 +49,7 @@ void Slot::advance(int32_t rows) {
         trace_.add(chunk(), 0, rows);
     }
     offset_ += rows;
+    cost_ += static_cast<uint64_t>(rows);
     if (offset_ == chunk().n_tokens) {
         position_ += chunk().n_pos;
         ++chunk_;
@@ -56,10 +63,10 @@ void Slot::advance(int32_t rows) {
 
 void Slot::want_media(Encoder & encoder) {
     const auto & chunks = request_->prompt->chunks;
-    for (; asked_ < chunks.size() && ahead_.size() < media_ahead; ++asked_) {
-        if (chunks[asked_].media) {
-            auto [encoding, fresh] = encoder.want(chunks[asked_]);
-            ahead_.push_back({asked_, std::move(encoding), fresh});
+    for (; media_asked_ < chunks.size() && ahead_.size() < media_ahead; ++media_asked_) {
+        if (chunks[media_asked_].media) {
+            auto [encoding, fresh] = encoder.want(chunks[media_asked_]);
+            ahead_.push_back({media_asked_, std::move(encoding), fresh});
         }
     }
 }
@@ -75,12 +82,14 @@ void Slot::token_evaluated() {
     trace_.add(next_);
     history_.push_back(next_);
     ++position_;
+    ++cost_;
 }
 
 int32_t Slot::room(int32_t n_ctx) const {
     const int32_t limit = request_->limits.max_tokens;
-    const int32_t wanted = limit < 0 ? n_ctx : limit - timings_.generated_tokens - 1;
-    return std::min({n_ctx - trace_.rows() - 1, wanted, static_cast<int32_t>(stream()->room()) - 1});
+    const int32_t so_far = timings_.generated_tokens + static_cast<int32_t>(held_->size());
+    const int32_t wanted = limit < 0 ? n_ctx : limit - so_far - 1;
+    return request_->asks_for_logits ? 0 : std::min({n_ctx - trace_.rows() - 1, wanted, static_cast<int32_t>(stream()->room()) - 1});
 }
 
 void Slot::count_guess(size_t guessed, size_t accepted) {
@@ -88,42 +97,130 @@ void Slot::count_guess(size_t guessed, size_t accepted) {
     timings_.accepted_tokens += static_cast<int32_t>(accepted);
 }
 
+void Slot::forgot(int32_t rows, llama_pos positions) {
+    position_ -= positions;
+    held_->forgot(rows, positions);
+}
+
+void Slot::ask(const float * logits) {
+    asked_.assign(logits, logits + request_->sampler->n_vocab());
+    stream()->ask({tokens_, asked_});
+}
+
+std::optional<std::vector<float>> Slot::answer() { return stream()->take_answer(); }
+
+bool Slot::is_end(llama_token token, const Model & model) const {
+    const auto & stops = request_->limits.stop_tokens;
+    return model.is_eog(token) || std::find(stops.begin(), stops.end(), token) != stops.end();
+}
+
+llama_token Slot::choose(Draw & draw, const float * logits) {
+    const auto & stops = request_->limits.stop_tokens;
+    const auto so_far = static_cast<size_t>(timings_.generated_tokens) + held_->size();
+    const bool too_early = so_far < static_cast<size_t>(request_->sampling.min_tokens);
+    std::vector<llama_token> forbidden = draw.forbidden;
+    if (too_early || request_->limits.ignore_eos) {
+        forbidden.insert(forbidden.end(), request_->end_tokens.begin(), request_->end_tokens.end());
+    }
+    if (too_early) {
+        forbidden.insert(forbidden.end(), stops.begin(), stops.end());
+    }
+    if (held_->active()) {
+        draw.before = request_->sampler->save();
+    }
+    const llama_token token = request_->sampler->sample(logits, forbidden);
+    request_->sampler->accept(token);
+    return token;
+}
+
+void Slot::go_back(const Draw & draw, size_t dropped) {
+    request_->sampler->restore(draw.before);
+    position_ = draw.position;
+    history_.resize(history_.size() - static_cast<size_t>(trace_.rows() - draw.rows));
+    trace_.truncate(draw.rows);
+    went_back_ = true;
+    tokens_.resize(tokens_.size() - std::min(dropped, tokens_.size()));
+}
+
 void Slot::sample(const float * logits, const Model & model, int32_t n_ctx) {
-    const llama_token token = sampler_->sample(logits);
-    counted_ = false;
-    if (timings_.generated_tokens == 0) {
+    went_back_ = false;
+    if (timings_.prefill_ms < 0) {
         first_token_ = Clock::now();
         timings_.prefill_ms = ms_between(admitted_, first_token_);
         timings_.first_token_ms = ms_between(request_->submitted, first_token_);
     }
-    if (model.is_eog(token)) {
-        finish(Finish::stop);
-        return;
+    std::vector<float> asked = std::exchange(asked_, {});
+    Draw draw;
+    draw.position = position_;
+    draw.rows = trace_.rows();
+    if (held_->active()) {
+        draw.logits.assign(logits, logits + request_->sampler->n_vocab());
     }
-    counted_ = true;
-    ++timings_.generated_tokens;
-    TokenEvent event{token, text_->push(model.piece(token, false)), std::nullopt};
-    if (sampler_->wants_logprobs()) {
-        event.logprobs = sampler_->logprobs(logits, token);
+    for (bool again = true; again;) {
+        const float * from = draw.logits.empty() ? logits : draw.logits.data();
+        try {
+            next_ = choose(draw, from);
+        } catch (const Error & error) { // this request's options alone
+            finish(Finish::error, error);
+            return;
+        }
+        if (is_end(next_, model)) {
+            finish(Finish::stop);
+            return;
+        }
+        if (request_->asks_for_logits) {
+            tokens_.push_back(next_);
+        }
+        HeldToken token{next_, model.piece(next_, false), std::nullopt, std::move(draw)};
+        if (request_->sampler->wants_logprobs()) { // of the model, not of what a reader made of it
+            token.logprobs = request_->sampler->logprobs(asked.empty() ? from : asked.data(), next_);
+        }
+        held_->push(std::move(token));
+        const size_t before = held_->size();
+        std::optional<HeldToken> taken = held_->active() ? held_->take_back() : std::nullopt;
+        again = taken.has_value();
+        if (taken) {
+            draw = std::move(taken->draw);
+            draw.forbidden.push_back(taken->token);
+            go_back(draw, before - held_->size());
+            asked.clear(); // these were for another place
+        }
     }
-    stream()->push(std::move(event));
-    next_ = token;
-    if (text_->stopped_by()) {
-        finish(Finish::stop);
-        return;
+    while (std::optional<HeldToken> certain = held_->release()) {
+        if (!send(std::move(*certain))) {
+            finish(Finish::stop);
+            return;
+        }
     }
     const int32_t limit = request_->limits.max_tokens;
+    const auto so_far = static_cast<int32_t>(held_->size()) + timings_.generated_tokens;
     const bool may_shift = request_->limits.overflow == "shift";
-    if ((limit >= 0 && timings_.generated_tokens >= limit) || (full(n_ctx) && !may_shift)) {
+    if ((limit >= 0 && so_far >= limit) || (full(n_ctx) && !may_shift)) {
         finish(Finish::length);
     }
 }
 
+bool Slot::send(HeldToken held) {
+    ++timings_.generated_tokens;
+    ++generated_;
+    stream()->push({held.token, request_->text->push(held.bytes), std::move(held.logprobs)});
+    if (request_->text->stopped_by()) {
+        held_->clear();
+        return false;
+    }
+    return true;
+}
+
 void Slot::finish(Finish finish, std::optional<Error> error) {
+    while (std::optional<HeldToken> held = held_->release_any()) {
+        if (!send(std::move(*held))) {
+            finish = finish == Finish::error ? finish : Finish::stop;
+        }
+    }
     Terminal terminal;
-    terminal.finish = finish;
-    terminal.text = text_->flush();
-    terminal.stop_string = text_->stopped_by().value_or("");
+    terminal.text = request_->text->flush(); // what was held back may turn out to be a stop
+    terminal.finish = finish == Finish::length && request_->text->stopped_by() ? Finish::stop : finish;
+    terminal.stop_string = request_->text->stopped_by().value_or("");
     terminal.error = std::move(error);
     if (timings_.generated_tokens > 0) {
         timings_.decode_ms = ms_between(first_token_, Clock::now());
@@ -132,9 +229,9 @@ void Slot::finish(Finish finish, std::optional<Error> error) {
     --active_; // before anyone can see that it has ended
     stream()->finish(std::move(terminal));
     request_.reset();
-    sampler_.reset();
-    text_.reset();
+    held_.reset();
     ahead_.clear();
+    asked_.clear();
 }
 
 } // namespace mullama

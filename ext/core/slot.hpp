@@ -3,20 +3,24 @@
 #pragma once
 
 #include "encoder.hpp"
+#include "held.hpp"
 #include "request.hpp"
-#include "text.hpp"
 #include "trace.hpp"
 
+#include <atomic>
 #include <deque>
 #include <memory>
 #include <optional>
+#include <utility>
+#include <vector>
 
 namespace mullama {
 
 class Slot {
   public:
-    // `active` counts the requests that run.
-    Slot(llama_seq_id seq, std::atomic<uint32_t> & active) : seq_(seq), active_(active) {}
+    // active: counts the requests that run; generated: the tokens that are sent
+    Slot(llama_seq_id seq, std::atomic<uint32_t> & active, std::atomic<uint64_t> & generated)
+        : seq_(seq), active_(active), generated_(generated) {}
 
     llama_seq_id seq() const { return seq_; }
     bool idle() const { return !request_; }
@@ -28,8 +32,12 @@ class Slot {
     const Trace & trace() const { return trace_; }
     uint64_t last_used() const { return last_used_; }
 
+    // Who was served here, and rows evaluated for them since the last call.
+    const std::string & client() const { return client_; }
+    uint64_t take_cost() { return std::exchange(cost_, 0); }
+
     // `prefix` of the prompt is in the cache already, and nothing else is.
-    void admit(std::unique_ptr<Request> request, const Model & model, const Prefix & prefix, uint64_t now);
+    void admit(std::unique_ptr<Request> request, const Prefix & prefix, uint64_t now);
 
     // Prefill: what comes next in the prompt.
     bool prefilling() const { return request_ && chunk_ < request_->prompt->chunks.size(); }
@@ -46,7 +54,9 @@ class Slot {
     const Encoding * encoding() const;
 
     // Decode: the token to evaluate next. Paused while nobody reads.
-    bool ready_to_decode() const { return request_ && !prefilling() && request_->stream->has_room(); }
+    bool ready_to_decode() const {
+        return request_ && !prefilling() && !asking() && request_->stream->has_room();
+    }
     llama_token next_token() const { return next_; }
     void token_evaluated();
     bool full(int32_t n_ctx) const { return trace_.rows() >= n_ctx; }
@@ -56,11 +66,17 @@ class Slot {
     // The sequence's text: of the prompt, and generated and evaluated since.
     const std::vector<llama_token> & history() const { return history_; }
     int32_t prompt_rows() const { return request_->prompt->n_tokens; }
-    void moved(llama_pos by) { position_ += by; } // the cache was shifted
+    void forgot(int32_t rows, llama_pos positions); // from the cache: it was shifted
 
-    // Takes a token from the logits and sends it; this may end the request.
+    // Logits that go through the reader's hands before a token is taken from them.
+    void ask(const float * logits); // parks the request
+    bool asking() const { return !asked_.empty(); }
+    std::optional<std::vector<float>> answer(); // the changed logits, for sample()
+
+    // Takes a token from the logits and sends what is certain; this may end the request.
+    // The sequence then ends at position(): what the KV cache has beyond was taken back.
     void sample(const float * logits, const Model & model, int32_t n_ctx);
-    bool generated() const { return counted_; } // whether the last sample() gave a token of the answer
+    bool went_back() const { return went_back_; } // the last sample() did
 
     // Ends the request and frees the slot; its cache stays.
     void finish(Finish finish, std::optional<Error> error = std::nullopt);
@@ -68,14 +84,21 @@ class Slot {
     const Timings & timings() const { return timings_; }
 
   private:
+    llama_token choose(Draw & draw, const float * logits);
+    void go_back(const Draw & draw, size_t dropped);
+    bool is_end(llama_token token, const Model & model) const;
+    bool send(HeldToken held); // false after a stop string
+
     const llama_seq_id seq_;
     std::atomic<uint32_t> & active_;
+    std::atomic<uint64_t> & generated_;
     Trace trace_;
     uint64_t last_used_ = 0;
+    std::string client_;
+    uint64_t cost_ = 0;
 
     std::unique_ptr<Request> request_;
-    std::unique_ptr<Sampler> sampler_;
-    std::unique_ptr<TextStream> text_;
+    std::unique_ptr<HeldTokens> held_;
     size_t chunk_ = 0;
     int32_t offset_ = 0;
     llama_pos position_ = 0;
@@ -85,10 +108,12 @@ class Slot {
         bool fresh;
     };
     std::deque<Ahead> ahead_; // media from chunk_ on, in order
-    size_t asked_ = 0;        // chunks before this one were asked for or need no encoder
+    size_t media_asked_ = 0;  // chunks before this one were asked for or need no encoder
     llama_token next_ = 0;
     std::vector<llama_token> history_;
-    bool counted_ = false;
+    bool went_back_ = false;
+    std::vector<float> asked_;        // the model's own logits, while asking()
+    std::vector<llama_token> tokens_; // prompt and answer, where the reader is asked
     Clock::time_point admitted_;
     Clock::time_point first_token_;
     Timings timings_;

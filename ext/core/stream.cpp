@@ -73,8 +73,35 @@ void Stream::finish(Terminal terminal) {
             return;
         }
         terminal_ = std::move(terminal);
+        question_.reset();
     }
     changed_.notify_all();
+}
+
+void Stream::ask(LogitsQuestion question) {
+    {
+        const std::lock_guard lock(mutex_);
+        question_ = std::move(question);
+    }
+    changed_.notify_all();
+}
+
+std::optional<std::vector<float>> Stream::take_answer() {
+    const std::lock_guard lock(mutex_);
+    return std::exchange(answer_, std::nullopt);
+}
+
+std::optional<LogitsQuestion> Stream::take_question() {
+    const std::lock_guard lock(mutex_);
+    return std::exchange(question_, std::nullopt);
+}
+
+void Stream::answer(std::vector<float> logits) {
+    {
+        const std::lock_guard lock(mutex_);
+        answer_ = std::move(logits);
+    }
+    mailbox_->wake();
 }
 
 void Stream::subscribe() { subscribed_.store(true, std::memory_order_relaxed); }
@@ -86,7 +113,7 @@ void Stream::cancel() {
 
 bool Stream::wait(std::chrono::milliseconds timeout) const {
     std::unique_lock lock(mutex_);
-    return changed_.wait_for(lock, timeout, [this] { return !events_.empty() || terminal_; });
+    return changed_.wait_for(lock, timeout, [this] { return !events_.empty() || question_ || terminal_; });
 }
 
 std::vector<TokenEvent> Stream::take() {

@@ -23,7 +23,13 @@ struct TokenEvent {
     std::optional<TokenLogprobs> logprobs;
 };
 
-enum class Finish { stop, length, cancelled, error };
+enum class Finish { stop, length, deadline, cancelled, error };
+
+// What a reader needs to change the logits of the next token.
+struct LogitsQuestion {
+    std::vector<llama_token> tokens; // prompt and answer so far; -1 for each row of a medium
+    std::vector<float> logits;
+};
 
 // Milliseconds; -1 where the request never got so far.
 struct Timings {
@@ -83,15 +89,19 @@ class Stream {
     size_t room() const; // events that may be pushed
     void push(TokenEvent event);
     void finish(Terminal terminal);
+    void ask(LogitsQuestion question);
+    std::optional<std::vector<float>> take_answer(); // never blocks
     bool cancel_requested() const { return cancelled_.load(std::memory_order_relaxed); }
     bool subscribed() const { return subscribed_.load(std::memory_order_relaxed); }
 
     // Reader side.
     void subscribe(); // from now on events are announced through the mailbox
     void cancel(); // idempotent; the terminal event still comes
-    // Waits for an event or the end; false on timeout.
+    // Waits for an event, a question or the end; false on timeout.
     bool wait(std::chrono::milliseconds timeout) const;
     std::vector<TokenEvent> take();          // everything buffered; never blocks
+    std::optional<LogitsQuestion> take_question();
+    void answer(std::vector<float> logits);
     std::optional<Terminal> terminal() const; // only once the buffer is empty
 
   private:
@@ -101,6 +111,8 @@ class Stream {
     mutable std::mutex mutex_;
     mutable std::condition_variable changed_;
     std::deque<TokenEvent> events_;
+    std::optional<LogitsQuestion> question_;
+    std::optional<std::vector<float>> answer_;
     std::optional<Terminal> terminal_;
     std::atomic<bool> cancelled_{false};
     std::atomic<bool> subscribed_{false};

@@ -68,11 +68,22 @@ size_t incomplete_utf8(std::string_view text) {
     return 0;
 }
 
-size_t TextStream::held_by_stops() const {
+std::pair<char32_t, size_t> first_char(std::string_view text) {
+    const auto byte = [&](size_t i) { return static_cast<char32_t>(static_cast<uint8_t>(text[i])); };
+    const char32_t lead = byte(0);
+    const size_t length = lead < 0x80 ? 1 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4;
+    char32_t c = length == 1 ? lead : lead & (0x7FU >> length);
+    for (size_t i = 1; i < length; ++i) {
+        c = (c << 6) | (byte(i) & 0x3F);
+    }
+    return {c, length};
+}
+
+size_t begun(const std::vector<std::string> & strings, std::string_view text) {
     size_t longest = 0;
-    for (const std::string & stop : stops_) {
-        for (size_t length = std::min(stop.size() - 1, held_.size()); length > longest; --length) {
-            if (std::string_view(held_).substr(held_.size() - length) == std::string_view(stop).substr(0, length)) {
+    for (const std::string & string : strings) {
+        for (size_t length = std::min(string.size() - 1, text.size()); length > longest; --length) {
+            if (text.substr(text.size() - length) == std::string_view(string).substr(0, length)) {
                 longest = length;
                 break;
             }
@@ -81,10 +92,31 @@ size_t TextStream::held_by_stops() const {
     return longest;
 }
 
+TextStream::TextStream(std::vector<std::string> stops, std::shared_ptr<const Regex> regex) : stops_(std::move(stops)) {
+    if (regex) {
+        regex_.emplace(std::move(regex));
+    }
+}
+
 std::string TextStream::push(std::string_view bytes) {
     if (stopped_by_) {
         return {};
     }
+    std::string out = push_stops(bytes);
+    if (!regex_) {
+        return out;
+    }
+    out = regex_->push(out);
+    if (regex_->matched()) { // before a stop string, if there is one too: that ended what came here
+        stopped_by_ = regex_->matched();
+        held_.clear();
+    } else if (stopped_by_) {
+        out += regex_->flush();
+    }
+    return out;
+}
+
+std::string TextStream::push_stops(std::string_view bytes) {
     held_ += bytes;
     size_t first = std::string::npos;
     for (const std::string & stop : stops_) {
@@ -96,18 +128,25 @@ std::string TextStream::push(std::string_view bytes) {
     }
     if (stopped_by_) {
         held_.resize(first);
-        return flush();
+        return valid_utf8(std::exchange(held_, {}));
     }
-    const size_t held = std::max(held_by_stops(), incomplete_utf8(held_));
+    const size_t held = std::max(begun(stops_, held_), incomplete_utf8(held_));
     std::string out = valid_utf8(std::string_view(held_).substr(0, held_.size() - held));
     held_.erase(0, held_.size() - held);
     return out;
 }
 
 std::string TextStream::flush() {
-    std::string out = valid_utf8(held_);
-    held_.clear();
-    return out;
+    std::string out = valid_utf8(std::exchange(held_, {}));
+    if (!regex_ || stopped_by_) {
+        return out;
+    }
+    out = regex_->push(out); // the rest may complete a match, which is still not part of the answer
+    if (regex_->matched()) {
+        stopped_by_ = regex_->matched();
+        return out;
+    }
+    return out + regex_->flush();
 }
 
 } // namespace mullama

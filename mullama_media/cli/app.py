@@ -7,6 +7,10 @@ from typing import Annotated
 
 import typer
 
+from mullama_media.cli.fields import Given, from_fields
+from mullama_media.engine import EngineParams, ModelParams, SamplingParams, StreamConfig
+from mullama_media.engine.sampling import PRESETS
+
 __all__ = ["app"]
 
 app = typer.Typer(
@@ -37,6 +41,26 @@ MmprojName = Annotated[
 
 
 @app.command()
+@from_fields("loading", ModelParams, "Model", {"gpu_layers": ("--gpu-layers", "-g")}, rest=False)
+@from_fields(
+    "engine",
+    EngineParams,
+    "Model",
+    {"n_ctx": ("--context", "-c"), "threads": ("--threads",)},
+    rest=False,
+)
+@from_fields(
+    "sampling",
+    SamplingParams,
+    "Sampling",
+    {"temperature": ("--temperature", "-t"), "logprobs": ()},
+)
+@from_fields(
+    "config",
+    StreamConfig,
+    "Where the answer ends",
+    {"max_tokens": ("--max-tokens", "-n"), "buffer_tokens": ()},
+)
 def run(
     model: ModelName,
     prompt: Annotated[
@@ -57,25 +81,14 @@ def run(
     ] = None,
     mmproj: MmprojName = None,
     system: Annotated[str | None, typer.Option(metavar="TEXT", help="System message.")] = None,
-    max_tokens: Annotated[
-        int | None, typer.Option("--max-tokens", "-n", help="Most tokens to generate. [512]")
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help=f"Sampling to start from: {', '.join(PRESETS)}.",
+            rich_help_panel="Sampling",
+        ),
     ] = None,
-    temperature: Annotated[
-        float | None, typer.Option("--temperature", "-t", help="0 is greedy. [0.8]")
-    ] = None,
-    top_k: Annotated[int | None, typer.Option(help="Keep the k likeliest tokens. [40]")] = None,
-    top_p: Annotated[float | None, typer.Option(help="Keep this much probability. [0.95]")] = None,
-    seed: Annotated[int | None, typer.Option(help="Makes the answer repeatable.")] = None,
-    stop: Annotated[
-        list[str] | None, typer.Option(metavar="TEXT", help="Ends the answer. Repeatable.")
-    ] = None,
-    context: Annotated[
-        int | None, typer.Option("--context", "-c", help="Context in tokens. [4096]")
-    ] = None,
-    gpu_layers: Annotated[
-        int | None, typer.Option("--gpu-layers", "-g", help="Layers on the GPU; -1 for all. [-1]")
-    ] = None,
-    threads: Annotated[int | None, typer.Option(help="CPU threads. [physical cores]")] = None,
     raw: Annotated[
         bool, typer.Option("--raw", help="No chat template: the model continues PROMPT.")
     ] = False,
@@ -83,6 +96,11 @@ def run(
         bool, typer.Option("--json", help="One JSON object with answer and timings.")
     ] = False,
     stats: Annotated[bool, typer.Option("--stats", help="Timings on stderr at the end.")] = False,
+    *,
+    sampling: Given,
+    config: Given,
+    engine: Given,
+    loading: Given,
 ) -> None:
     """Ask a model about text, pictures and recordings.
 
@@ -96,9 +114,6 @@ def run(
     """
     from mullama_media.cli import run as command
 
-    def given(**values: object) -> dict[str, object]:
-        return {name: value for name, value in values.items() if value is not None}
-
     command.run(
         model,
         prompt,
@@ -108,10 +123,11 @@ def run(
         raw=raw,
         as_json=json,
         stats=stats,
-        sampling=given(temperature=temperature, top_k=top_k, top_p=top_p, seed=seed),
-        config=given(max_tokens=max_tokens, stop=stop),
-        engine=given(n_ctx=context, threads=threads),
-        loading=given(gpu_layers=gpu_layers),
+        preset=preset,
+        sampling=sampling,
+        config=config,
+        engine=engine,
+        loading=loading,
     )
 
 

@@ -35,13 +35,18 @@ def run(
     raw: bool,
     as_json: bool,
     stats: bool,
+    preset: str | None,
     sampling: Mapping[str, Any],
     config: Mapping[str, Any],
     engine: Mapping[str, Any],
     loading: Mapping[str, Any],
 ) -> None:
     """Ask once. The mappings hold the options that were given on the command line."""
-    sampling_params = from_mapping(SamplingParams, sampling)
+    sampling_params = (
+        SamplingParams.preset(preset, **sampling)
+        if preset
+        else from_mapping(SamplingParams, sampling)
+    )
     stream_config = from_mapping(StreamConfig, config)
     engine_params = from_mapping(EngineParams, {"n_parallel": 1, **engine})
     model_params = from_mapping(ModelParams, loading)

@@ -7,6 +7,7 @@ from mullama_media.engine.engine import Engine
 from mullama_media.engine.model import Media, Model
 from mullama_media.engine.params import EngineParams, MediaParams, ModelParams
 from mullama_media.engine.prompt import Message, Prompt
+from mullama_media.engine.sampler import Sampler
 from mullama_media.engine.sampling import SamplingParams
 from mullama_media.engine.stream import Completion, StreamConfig, Timings, TokenData, TokenStream
 from mullama_media.engine.system import SystemInfo, system_info
@@ -21,6 +22,7 @@ __all__ = [
     "Model",
     "ModelParams",
     "Prompt",
+    "Sampler",
     "SamplingParams",
     "StreamConfig",
     "SystemInfo",

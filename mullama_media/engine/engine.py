@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
+from mullama_media.engine.callbacks import Callbacks, LogitsProcessor
 from mullama_media.engine.model import Media, Model
 from mullama_media.engine.native import core
 from mullama_media.engine.params import EngineParams
@@ -130,6 +131,8 @@ class Engine:
         prompt: Prompt | Callable[[], Prompt],
         sampling: SamplingParams | None = None,
         config: StreamConfig | None = None,
+        *,
+        logits_processor: LogitsProcessor | None = None,
     ) -> TokenStream:
         """Queue a request and return its stream.
 
@@ -137,25 +140,40 @@ class Engine:
         inside a running event loop, on a worker thread, so that the loop is never blocked; errors
         it raises then appear where the stream is read.
 
+        Args:
+            prompt: what to answer.
+            sampling: how tokens are chosen.
+            config: where the answer ends.
+            logits_processor: called for each token, where the stream is read, with the token ids
+                of prompt and answer so far (int32; -1 for each row of a medium) and the logits of
+                the next token (float32, n_vocab). It may change the logits in place or return
+                others; -inf bans a token. The sampler then works on those. This request alone
+                waits for it. If it raises, reading raises CallbackError from that.
+
         Raises:
             ContextOverflowError: the prompt does not fit `n_ctx`.
             OverloadedError: `max_queue` requests are waiting.
+            InvalidOptionError: an option does not fit the model (a token id that is not there, a
+                stop expression that cannot be read).
+            ModelCapabilityError: the model cannot go back, which banned strings need.
             EngineClosedError: the engine was closed.
         """
         sampling = sampling or SamplingParams()
         config = config or StreamConfig()
+        callbacks = Callbacks(config.stop_when, logits_processor)
 
         def start() -> Any:
             made = prompt if isinstance(prompt, Prompt) else prompt()
-            return self._native.submit(made._native, sampling, config)
+            params = sampling.with_token_ids(self.model.tokenize)
+            return self._native.submit(made._native, params, config, logits_processor is not None)
 
         if self.closed:
             raise EngineClosedError("the engine is closed", hint="Make a new one")
         if isinstance(prompt, Prompt) or not _in_event_loop():
             done: concurrent.futures.Future[Any] = concurrent.futures.Future()
             done.set_result(start())
-            return TokenStream(done, self._get_pump)
-        return TokenStream(self._get_workers().submit(start), self._get_pump)
+            return TokenStream(done, self._get_pump, callbacks)
+        return TokenStream(self._get_workers().submit(start), self._get_pump, callbacks)
 
     def submit_many(
         self,

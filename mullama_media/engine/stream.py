@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from mullama_media.errors import InvalidOptionError
+from mullama_media.errors import CallbackError, InvalidOptionError
 from mullama_media.options import option, options
 
 if TYPE_CHECKING:
+    from mullama_media.engine.callbacks import Callbacks
     from mullama_media.engine.pump import Pump
 
 __all__ = ["Completion", "StreamConfig", "Timings", "TokenData", "TokenStream"]
@@ -26,15 +27,40 @@ class StreamConfig:
     """Where an answer ends and how it is delivered."""
 
     max_tokens: int | None = option(
-        default=512, doc="Most tokens to generate; None until the context is full.", ge=1
+        default=512,
+        doc="Most tokens to generate; None until the context is full.",
+        ge=1,
+        le=2**31 - 1,
+    )
+    max_time_ms: int | None = option(
+        default=None,
+        doc="Milliseconds from submission, the wait in the queue included, after which the answer "
+        "ends where it is; None for as long as it takes.",
+        ge=1,
+        le=10**12,
     )
     stop: tuple[str, ...] = option(
         default=(), doc="Texts that end the answer and are not part of it."
     )
+    stop_tokens: tuple[int, ...] = option(
+        default=(), doc="Ids of tokens that end the answer and are not part of it."
+    )
+    stop_regex: str | None = option(
+        default=None,
+        doc="A regular expression whose first match ends the answer and is not part of it. Linear "
+        "time: no back references, lookaround or $; \\d \\w \\s \\b are ASCII.",
+    )
+    stop_when: Callable[[TokenData], bool] | None = option(
+        default=None,
+        doc="Called with each token as it is read; True ends the answer after that token.",
+        native=False,
+    )
+    ignore_eos: bool = option(default=False, doc="Never let the model end the answer by itself.")
     buffer_tokens: int = option(
         default=64,
         doc="Tokens that may wait to be read; then this request pauses, and only this one.",
         ge=1,
+        le=2**31 - 1,
     )
 
     priority: int = option(default=0, doc="Waiting requests with a higher one go first.")
@@ -49,9 +75,10 @@ class StreamConfig:
     )
 
     def __post_init__(self) -> None:
-        if "" in self.stop:
+        if "" in self.stop or self.stop_regex == "":
             raise InvalidOptionError(
-                "an empty text would end every answer at once", where="StreamConfig.stop"
+                "an empty text would end every answer at once",
+                where="StreamConfig.stop" if "" in self.stop else "StreamConfig.stop_regex",
             )
 
 
@@ -112,9 +139,9 @@ class Completion:
 
     text: str
     finish_reason: str
-    """stop (the model's own end or a stop text), length, or cancelled"""
+    """stop (the model's own end, or one of StreamConfig's stops), length, deadline or cancelled"""
     stop_text: str | None
-    """The stop text that ended it, if one did"""
+    """The stop text or match of the stop expression that ended it, if one did"""
     tokens: tuple[TokenData, ...]
     timings: Timings
 
@@ -138,15 +165,23 @@ class TokenStream:
     be called from any thread.
     """
 
-    def __init__(self, start: concurrent.futures.Future[Any], pump: Callable[[], Pump]) -> None:
+    def __init__(
+        self,
+        start: concurrent.futures.Future[Any],
+        pump: Callable[[], Pump],
+        callbacks: Callbacks,
+    ) -> None:
         self._start = start
         self._pump = pump
+        self._callbacks = callbacks
         self._native: Any = None
         self._waiter: asyncio.Future[None] | None = None
         self._buffer: collections.deque[TokenData] = collections.deque()
         self._seen: list[TokenData] = []
         self._completion: Completion | None = None
         self._cancelled = False
+        self._stopped = False  # by stop_when
+        self._error: CallbackError | None = None
 
     def cancel(self) -> None:
         """Stop generating; what was sent can still be read. Idempotent, thread-safe, quick."""
@@ -183,6 +218,8 @@ class TokenStream:
     def __next__(self) -> TokenData:
         if self._native is None and self._completion is None:
             self._begin(self._start.result())
+        if self._error:
+            raise self._error
         while not self._buffer and self._completion is None:
             self._native.wait(_WAIT_MS)
             self._collect()
@@ -196,6 +233,8 @@ class TokenStream:
         return self
 
     async def __anext__(self) -> TokenData:
+        if self._error:
+            raise self._error
         try:
             if self._native is None and self._completion is None:
                 native = await asyncio.wrap_future(self._start)
@@ -244,25 +283,43 @@ class TokenStream:
     def _next_token(self) -> TokenData:
         token = self._buffer.popleft()
         self._seen.append(token)
+        if token.id is not None and self._call(self._callbacks.wants_stop, token):
+            self._stopped = True
+            self._buffer.clear()
+            self.cancel()
         return token
+
+    def _call(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Call what the user gave; if it raises, that is the end of the request."""
+        try:
+            return function(*args)
+        except BaseException as error:  # of any kind, for nobody will answer the engine now
+            self._error = error if isinstance(error, CallbackError) else None
+            self.cancel()
+            raise
 
     def _collect(self) -> None:
         """Move what the engine has sent into the buffer; never blocks."""
-        self._buffer.extend(TokenData(*event) for event in self._native.take())
+        question = self._native.take_question()
+        if question is not None and not self._cancelled:
+            self._native.answer(self._call(self._callbacks.change_logits, *question))
+        tokens = self._native.take()
+        if not self._stopped:
+            self._buffer.extend(TokenData(*event) for event in tokens)
         if self._buffer or self._completion is not None:
             return
         terminal = self._native.terminal()
         if terminal is None:
             return
-        if terminal.error is not None:
+        if terminal.error is not None and not self._stopped:
             raise terminal.error
-        tail = TokenData(None, terminal.text) if terminal.text else None
+        tail = TokenData(None, terminal.text) if terminal.text and not self._stopped else None
         tokens = (*self._seen, *([tail] if tail else []))
         native = terminal.timings
         self._completion = Completion(
             text="".join(token.text for token in tokens),
-            finish_reason=terminal.finish,
-            stop_text=terminal.stop_string or None,
+            finish_reason="stop" if self._stopped else terminal.finish,
+            stop_text=None if self._stopped else terminal.stop_string or None,
             tokens=tokens,
             timings=Timings(**{name: getattr(native, name) for name in Timings.__slots__}),
         )

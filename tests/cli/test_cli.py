@@ -1,5 +1,6 @@
 """The command, run as a user runs it."""
 
+import dataclasses
 import json
 import os
 import signal
@@ -8,7 +9,10 @@ import sys
 import time
 
 import pytest
+import typer
 
+from mullama_media import SamplingParams, StreamConfig
+from mullama_media.cli.app import app
 from tests.conftest import SAMPLES
 
 MULLAMA = [sys.executable, "-c", "from mullama_media.cli import main; main()"]
@@ -42,6 +46,29 @@ def test_help_teaches():
         "--stats",
     ):
         assert word in run
+
+
+def test_every_option_of_sampling_and_stopping_has_a_flag_with_its_doc():
+    command = typer.main.get_command(app).commands["run"]
+    helps = {param.name: param.help for param in command.params if param.name != "help"}
+    for cls, left_out in ((SamplingParams, {"logprobs"}), (StreamConfig, {"buffer_tokens"})):
+        for field in dataclasses.fields(cls):
+            if field.metadata["native"] and field.name not in left_out:
+                assert helps.pop(field.name).startswith(field.metadata["doc"])
+    assert "Default: 0.8." in mullama("run", "--help").stdout.replace("│", "")
+    assert set(helps) >= {"preset", "n_ctx", "threads", "gpu_layers"}
+
+
+def test_options_reach_the_engine(tiny_files):
+    ask = ["run", tiny_files.model, "Tell me a story.", "-c", 512, "-n", 12, "--json"]
+    options = ["--preset", "greedy", "--samplers", "penalties,temperature", "--repeat-penalty", 1.1]
+    plain = json.loads(mullama(*ask, *options).stdout)
+    assert plain == json.loads(mullama(*ask, *options).stdout) | {"timings": plain["timings"]}
+    only = json.loads(mullama(*ask, *options, "--logit-bias", " sea=1000").stdout)
+    assert only["text"] == " sea" * 12
+    stops = ["--stop-regex", "sea\\s+sea", "--banned-strings", "x", "--min-tokens", 3]
+    stopped = json.loads(mullama(*ask, *options, "--logit-bias", " sea=1000", *stops).stdout)
+    assert (stopped["text"], stopped["stop_text"]) == (" ", "sea sea")
 
 
 def test_info_names_version_pin_and_devices():
@@ -80,6 +107,10 @@ def test_run_hears_and_takes_its_prompt_from_stdin():
         (["run", "tiny-omni", "Hi", "-t", "-1"], "temperature"),
         (["run", "tiny-omni", "Hi", "-i", "/nowhere/x.png"], "/nowhere/x.png"),
         (["run", "tiny-omni"], "stdin is empty"),
+        (["run", "tiny-omni", "Hi", "--samplers", "top_k,top_q"], "one of penalties, dry"),
+        (["run", "tiny-omni", "Hi", "--logit-bias", "15:3"], "not TOKEN=BIAS"),
+        (["run", "tiny-omni", "Hi", "--preset", "wild"], "no preset 'wild'"),
+        (["run", "tiny-omni", "Hi", "--stop-regex", "(a"], "without its )"),
     ],
 )
 def test_errors_are_one_line_and_status_1(args, message):
