@@ -131,7 +131,9 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--accumulate", type=int, default=2)
     parser.add_argument("--rate", type=float, default=1e-3)
-    parser.add_argument("--projector", action="store_true", help="train the vision projector alone")
+    parser.add_argument(
+        "--only", choices=["mm.model", "mm.a"], help="train this projector and nothing else"
+    )
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
@@ -150,16 +152,13 @@ def main() -> None:
         m for m, used in ((model.audio, mix[[0, 2]].any()), (model.vision, mix[1:].any())) if used
     ]
     recordings = Recordings(args.work / "train") if model.audio in trained else None
-    if args.projector:
+    if args.only:
         for name, parameter in (*model.vision.tensors.items(), *model.audio.tensors.items()):
-            parameter.requires_grad_(name.startswith("mm/model"))
+            parameter.requires_grad_(name.startswith(args.only.replace(".", "/")))
+    pace = args.rate * VIT_PACE
     groups = [
         {"params": list(model.audio.parameters()), "lr": args.rate, "weight_decay": 0.05},
-        {
-            "params": list(model.vision.parameters()),
-            "lr": args.rate * VIT_PACE,
-            "weight_decay": 0.02,
-        },
+        {"params": list(model.vision.parameters()), "lr": pace, "weight_decay": 0.02},
     ]
     optimiser = torch.optim.AdamW(groups, betas=(0.9, 0.98))
     rates = [group["lr"] for group in groups]

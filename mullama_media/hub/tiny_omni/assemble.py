@@ -16,7 +16,7 @@ from mullama_media.errors import ModelLoadError
 from mullama_media.hub.tiny_omni import ctranslate2, safetensors
 
 MODEL_BIN_SHA256 = "1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492e4550e936b2a"
-MMPROJ_SHA256 = "f0753b894e32214ac4607ab60e760648e64d847fc967dbd58a0906746f2342ee"
+MMPROJ_SHA256 = "4acdf21934696621828c8d26f4c4a6a37b3ebfdd96f29a9bf6ac33ff567b32df"
 WEIGHTS = Path(__file__).with_name("weights.safetensors")
 
 TEXT_WIDTH = 576
