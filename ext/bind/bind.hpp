@@ -11,5 +11,7 @@ void bind_model(nb::module_ & module);
 void bind_prompt(nb::module_ & module);
 void bind_stream(nb::module_ & module);
 void bind_engine(nb::module_ & module);
+void bind_quantize(nb::module_ & module);
+void bind_adapter(nb::module_ & module);
 
 } // namespace mullama::bind

@@ -61,6 +61,7 @@ void bind_engine(nb::module_ & module) {
     fields[Fields<ModelParams>::name] = field_names<ModelParams>();
     fields[Fields<MediaParams>::name] = field_names<MediaParams>();
     fields[Fields<EngineParams>::name] = field_names<EngineParams>();
+    fields[Fields<QuantizeParams>::name] = field_names<QuantizeParams>();
     module.attr("OPTION_FIELDS") = fields;
 }
 

@@ -17,6 +17,8 @@ const char * class_of(Errc code) {
         case Errc::engine_closed: return "EngineClosedError";
         case Errc::context_overflow: return "ContextOverflowError";
         case Errc::decode: return "DecodeError";
+        case Errc::quantize: return "QuantizeError";
+        case Errc::quantize_cancelled: return "QuantizeCancelledError";
     }
     return "MullamaError";
 }

@@ -9,4 +9,5 @@ NB_MODULE(_core, module) {
     bind_prompt(module);
     bind_stream(module);
     bind_engine(module);
+    bind_quantize(module);
 }

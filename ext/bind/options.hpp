@@ -5,6 +5,7 @@
 #include "engine.hpp"
 #include "media.hpp"
 #include "model.hpp"
+#include "quantize.hpp"
 #include "sampling.hpp"
 
 namespace mullama::bind {
@@ -79,6 +80,24 @@ template <> struct Fields<EngineParams> {
         field("cache_type_k", to.cache_type_k);
         field("cache_type_v", to.cache_type_v);
         field("offload_kqv", to.offload_kqv);
+    }
+};
+
+template <> struct Fields<QuantizeParams> {
+    static constexpr const char * module = "mullama_media.engine.quantize";
+    static constexpr const char * name = "QuantizeParams";
+    template <class F> static void visit(QuantizeParams & to, F && field) {
+        field("imatrix", to.imatrix);
+        field("include_weights", to.include_weights);
+        field("exclude_weights", to.exclude_weights);
+        field("tensor_types", to.tensor_types);
+        field("output_type", to.output_type);
+        field("token_embedding_type", to.token_embedding_type);
+        field("pure", to.pure);
+        field("leave_output", to.leave_output);
+        field("allow_requantize", to.allow_requantize);
+        field("keep_split", to.keep_split);
+        field("threads", to.threads);
     }
 };
 

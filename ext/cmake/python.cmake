@@ -13,6 +13,7 @@ nanobind_add_module(_core NB_STATIC NB_DOMAIN mullama STABLE_ABI
   bind/model.cpp
   bind/module.cpp
   bind/prompt.cpp
+  bind/quantize.cpp
   bind/stream.cpp
 )
 target_link_libraries(_core PRIVATE mullama_core)

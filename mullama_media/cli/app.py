@@ -130,6 +130,85 @@ def pull(model: ModelName, mmproj: MmprojName = None) -> None:
 
 
 @app.command()
+def quantize(
+    arguments: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="MODEL [FILE] TYPE",
+            help="The model, the file to write (beside it if left out) and the type, such as "
+            "Q4_K_M.",
+            show_default=False,
+        ),
+    ] = None,
+    imatrix: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Importance matrix, GGUF or older format.")
+    ] = None,
+    include_weights: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Use the matrix only for these.")
+    ] = None,
+    exclude_weights: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Do not use the matrix for these.")
+    ] = None,
+    tensor_type: Annotated[
+        list[str] | None,
+        typer.Option(metavar="REGEX=TYPE", help="Type of the tensors that match. Repeatable."),
+    ] = None,
+    output_type: Annotated[str | None, typer.Option(help="Type of output.weight.")] = None,
+    token_embedding_type: Annotated[
+        str | None, typer.Option(help="Type of the token embeddings.")
+    ] = None,
+    pure: Annotated[bool, typer.Option("--pure", help="One type for every tensor.")] = False,
+    leave_output: Annotated[
+        bool, typer.Option("--leave-output", help="Leave output.weight as it is.")
+    ] = False,
+    allow_requantize: Annotated[
+        bool, typer.Option("--allow-requantize", help="Accept a model that is quantized already.")
+    ] = False,
+    keep_split: Annotated[
+        bool, typer.Option("--keep-split", help="Write as many files as the model has.")
+    ] = False,
+    threads: Annotated[int | None, typer.Option(help="CPU threads. [all]")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what every tensor becomes; write nothing.")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", "-f", help="Replace FILE.")] = False,
+    list_types: Annotated[bool, typer.Option("--list", help="Show the types.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="As a JSON object.")] = False,
+) -> None:
+    """Make a model smaller.
+
+        mullama quantize model-f16.gguf Q4_K_M
+
+        mullama quantize model-f16.gguf small.gguf IQ2_XS --imatrix model.imatrix
+
+    Ctrl-C leaves nothing behind; the file appears when it is complete.
+    """
+    from mullama_media.cli import quantize as command
+
+    values = {
+        "imatrix": imatrix,
+        "include_weights": include_weights,
+        "exclude_weights": exclude_weights,
+        "tensor_types": tensor_type,
+        "output_type": output_type,
+        "token_embedding_type": token_embedding_type,
+        "pure": pure,
+        "leave_output": leave_output,
+        "allow_requantize": allow_requantize,
+        "keep_split": keep_split,
+        "threads": threads,
+    }
+    command.run(
+        arguments or [],
+        dry_run=dry_run,
+        force=force,
+        as_json=json,
+        list_types=list_types,
+        options={name: value for name, value in values.items() if value is not None},
+    )
+
+
+@app.command()
 def info(
     json: Annotated[bool, typer.Option("--json", help="As a JSON object.")] = False,
 ) -> None:

@@ -7,6 +7,15 @@ from mullama_media.engine.engine import Engine
 from mullama_media.engine.model import Media, Model
 from mullama_media.engine.params import EngineParams, MediaParams, ModelParams
 from mullama_media.engine.prompt import Message, Prompt
+from mullama_media.engine.quantize import (
+    QuantizeParams,
+    QuantizePlan,
+    TensorPlan,
+    plan_quantization,
+    quantization_types,
+    quantize,
+    tensor_types,
+)
 from mullama_media.engine.sampling import SamplingParams
 from mullama_media.engine.stream import Completion, StreamConfig, Timings, TokenData, TokenStream
 from mullama_media.engine.system import SystemInfo, system_info
@@ -21,11 +30,18 @@ __all__ = [
     "Model",
     "ModelParams",
     "Prompt",
+    "QuantizeParams",
+    "QuantizePlan",
     "SamplingParams",
     "StreamConfig",
     "SystemInfo",
+    "TensorPlan",
     "Timings",
     "TokenData",
     "TokenStream",
+    "plan_quantization",
+    "quantization_types",
+    "quantize",
     "system_info",
+    "tensor_types",
 ]
