@@ -10,4 +10,5 @@ NB_MODULE(_core, module) {
     bind_stream(module);
     bind_engine(module);
     bind_quantize(module);
+    bind_adapter(module);
 }
