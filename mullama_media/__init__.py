@@ -18,9 +18,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mullama_media.engine import (
+        AdapterSet,
         Completion,
+        ControlVector,
         Engine,
         EngineParams,
+        LoraAdapter,
         Media,
         MediaParams,
         Message,
@@ -47,11 +50,14 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "AdapterSet",
     "AudioFrame",
     "Completion",
+    "ControlVector",
     "Engine",
     "EngineParams",
     "Image",
+    "LoraAdapter",
     "Media",
     "MediaParams",
     "Message",

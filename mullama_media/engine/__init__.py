@@ -3,9 +3,12 @@
 Everything that produces tokens submits a prompt to an `Engine` and reads a `TokenStream`.
 """
 
+from mullama_media.engine.adapters import AdapterSet, LoraAdapter
+from mullama_media.engine.control import ControlVector
 from mullama_media.engine.engine import Engine
 from mullama_media.engine.model import Media, Model
 from mullama_media.engine.params import EngineParams, MediaParams, ModelParams
+from mullama_media.engine.probe import Probe, ProbeResult
 from mullama_media.engine.prompt import Message, Prompt
 from mullama_media.engine.quantize import (
     QuantizeParams,
@@ -17,18 +20,24 @@ from mullama_media.engine.quantize import (
     tensor_types,
 )
 from mullama_media.engine.sampling import SamplingParams
+from mullama_media.engine.steer import control_vector_from_prompts
 from mullama_media.engine.stream import Completion, StreamConfig, Timings, TokenData, TokenStream
 from mullama_media.engine.system import SystemInfo, system_info
 
 __all__ = [
+    "AdapterSet",
     "Completion",
+    "ControlVector",
     "Engine",
     "EngineParams",
+    "LoraAdapter",
     "Media",
     "MediaParams",
     "Message",
     "Model",
     "ModelParams",
+    "Probe",
+    "ProbeResult",
     "Prompt",
     "QuantizeParams",
     "QuantizePlan",
@@ -39,6 +48,7 @@ __all__ = [
     "Timings",
     "TokenData",
     "TokenStream",
+    "control_vector_from_prompts",
     "plan_quantization",
     "quantization_types",
     "quantize",
