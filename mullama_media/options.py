@@ -13,6 +13,7 @@ and everything else follows from that: validation, `with_temperature(...)` helpe
 from __future__ import annotations
 
 import dataclasses
+import operator
 import tomllib
 import types
 import typing
@@ -131,8 +132,10 @@ def _typed(value: Any, hint: Any, where: str) -> Any:
             return float(value)
         origin = typing.get_origin(kind) or kind
         if isinstance(value, origin) and not (origin is not bool and isinstance(value, bool)):
-            if origin is tuple and not all(isinstance(item, str) for item in value):
-                break
+            if origin is tuple:
+                inner = typing.get_args(kind)[0]
+                items = tuple(_typed(item, inner, where) for item in value)
+                return value if all(map(operator.is_, items, value)) else items
             return value
         if origin is tuple and isinstance(value, list):
             return _typed(tuple(value), hint, where)

@@ -64,7 +64,7 @@ void bind_adapter(nb::module_ & module) {
         .def_static("of", &control_of, "rows"_a.noconvert(), "rows: float32 (layers, n_embd), the first for layer 1")
         .def_static("load", [](const std::string & path) { return std::make_shared<ControlVector>(ControlVector::load(path)); },
                     "path"_a)
-        .def_prop_ro("values", [](const ControlVector & self) {
+        .def("values", [](const ControlVector & self) {
             return array_of(std::vector<float>(self.values()),
                             {static_cast<size_t>(self.n_layers()), static_cast<size_t>(self.n_embd())});
         });

@@ -48,10 +48,18 @@ template <> struct Fields<ModelParams> {
         field("gpu_layers", to.gpu_layers);
         field("split_mode", to.split_mode);
         field("main_gpu", to.main_gpu);
+        field("devices", to.devices);
+        field("tensor_split", to.tensor_split);
+        field("override_tensors", to.override_tensors);
+        field("metadata_overrides", to.metadata_overrides);
         field("mmap", to.mmap);
         field("mlock", to.mlock);
         field("check_tensors", to.check_tensors);
         field("vocab_only", to.vocab_only);
+        field("direct_io", to.direct_io);
+        field("repack", to.repack);
+        field("no_host", to.no_host);
+        field("numa", to.numa);
     }
 };
 
@@ -80,6 +88,16 @@ template <> struct Fields<EngineParams> {
         field("cache_type_k", to.cache_type_k);
         field("cache_type_v", to.cache_type_v);
         field("offload_kqv", to.offload_kqv);
+        field("op_offload", to.op_offload);
+        field("swa_full", to.swa_full);
+        field("rope_scaling", to.rope_scaling);
+        field("rope_freq_base", to.rope_freq_base);
+        field("rope_freq_scale", to.rope_freq_scale);
+        field("yarn_ext_factor", to.yarn_ext_factor);
+        field("yarn_attn_factor", to.yarn_attn_factor);
+        field("yarn_beta_fast", to.yarn_beta_fast);
+        field("yarn_beta_slow", to.yarn_beta_slow);
+        field("yarn_orig_ctx", to.yarn_orig_ctx);
     }
 };
 

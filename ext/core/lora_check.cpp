@@ -116,6 +116,10 @@ LoraSummary check_lora_file(const std::string & path, const Model & model) {
     for (GgufTensor & tensor : tensors_of(model)) {
         own.emplace(tensor.name, tensor);
     }
+    if (pairs.count("token_embd.weight") > 0 && own.count("output.weight") == 0) {
+        // llama.cpp multiplies by a table that it takes for the output as well, and aborts.
+        throw file.fail("it changes the token embeddings, which this model uses as output too");
+    }
     LoraSummary summary;
     summary.alpha = file.real("adapter.lora.alpha").value_or(0.0F);
     for (const auto & [name, pair] : pairs) {

@@ -42,6 +42,7 @@ Probe::Probe(std::shared_ptr<const Model> model, int32_t max_tokens, int32_t thr
     llama_context_params raw = llama_context_default_params();
     raw.n_ctx = raw.n_batch = raw.n_ubatch = static_cast<uint32_t>(max_tokens);
     raw.n_seq_max = 1;
+    raw.n_outputs_max_per_seq = 0; // as many as there are tokens
     raw.n_threads = raw.n_threads_batch = threads > 0 ? threads : default_threads();
     raw.no_perf = true;
     raw.cb_eval = [](ggml_tensor * tensor, bool ask, void * self) {

@@ -209,6 +209,102 @@ def quantize(
 
 
 @app.command()
+def tokenize(
+    model: ModelName,
+    text: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[TEXT]", help="From stdin if left out or '-'.", show_default=False
+        ),
+    ] = None,
+    file: Annotated[Path | None, typer.Option("--file", "-f", help="Read the text here.")] = None,
+    special: Annotated[
+        bool,
+        typer.Option(help="Add the tokens the model wants around a text (BOS and the like)."),
+    ] = True,
+    parse_special: Annotated[
+        bool, typer.Option(help="Read control tokens such as <|im_end|> in the text as such.")
+    ] = True,
+    count: Annotated[bool, typer.Option("--count", help="Only how many there are.")] = False,
+    ids: Annotated[bool, typer.Option("--ids", help="Only the ids, on one line.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="As a JSON object.")] = False,
+) -> None:
+    """Show the tokens of a text.
+
+        mullama tokenize tiny-omni "Hello, world!"
+
+        mullama tokenize tiny-omni --file book.txt --count
+    """
+    from mullama_media.cli import tokenize as command
+
+    command.run(
+        model,
+        text,
+        file,
+        add_special=special,
+        parse_special=parse_special,
+        count=count,
+        ids=ids,
+        as_json=json,
+    )
+
+
+@app.command()
+def bench(
+    model: ModelName,
+    prompt: Annotated[
+        list[int] | None,
+        typer.Option("--prompt", "-p", min=1, help="Length of a prompt in tokens. Repeatable. [512]"),
+    ] = None,
+    generate: Annotated[
+        list[int] | None,
+        typer.Option("--generate", "-n", min=1, help="Length of an answer. Repeatable. [128]"),
+    ] = None,
+    parallel: Annotated[
+        list[int] | None,
+        typer.Option(min=1, max=256, help="Requests at once. Repeatable. [1]"),
+    ] = None,
+    repetitions: Annotated[
+        int, typer.Option("--repetitions", "-r", min=1, help="Measured runs of each kind.")
+    ] = 5,
+    gpu_layers: Annotated[
+        int | None, typer.Option("--gpu-layers", "-g", help="Layers on the GPU; -1 for all. [-1]")
+    ] = None,
+    threads: Annotated[int | None, typer.Option(help="CPU threads. [physical cores]")] = None,
+    n_ubatch: Annotated[
+        int | None, typer.Option("--ubatch", help="Prompt tokens evaluated at once. [512]")
+    ] = None,
+    flash_attention: Annotated[
+        str | None, typer.Option(metavar="auto|on|off", help="Flash attention. [auto]")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="As a JSON object.")] = False,
+) -> None:
+    """Measure how fast a model reads and writes, through the engine itself.
+
+    pp512 is a prompt of 512 tokens, tg128 an answer of 128, x4 four at once.
+
+        mullama bench tiny-omni
+
+        mullama bench tiny-omni -p 128 -p 1024 -n 64 --parallel 1 --parallel 4
+    """
+    from mullama_media.cli import bench as command
+
+    def given(**values: object) -> dict[str, object]:
+        return {name: value for name, value in values.items() if value is not None}
+
+    command.run(
+        model,
+        prompts=prompt or [512],
+        answers=generate or [128],
+        parallel=parallel or [1],
+        repetitions=repetitions,
+        as_json=json,
+        engine=given(threads=threads, n_ubatch=n_ubatch, flash_attention=flash_attention),
+        model=given(gpu_layers=gpu_layers),
+    )
+
+
+@app.command()
 def info(
     json: Annotated[bool, typer.Option("--json", help="As a JSON object.")] = False,
 ) -> None:

@@ -6,7 +6,9 @@ Everything that produces tokens submits a prompt to an `Engine` and reads a `Tok
 from mullama_media.engine.adapters import AdapterSet, LoraAdapter
 from mullama_media.engine.control import ControlVector
 from mullama_media.engine.engine import Engine
-from mullama_media.engine.model import Media, Model
+from mullama_media.engine.fit import Fit, fit_to_memory
+from mullama_media.engine.measure import Measurement, measure
+from mullama_media.engine.model import Media, Model, TensorInfo
 from mullama_media.engine.params import EngineParams, MediaParams, ModelParams
 from mullama_media.engine.probe import Probe, ProbeResult
 from mullama_media.engine.prompt import Message, Prompt
@@ -30,7 +32,9 @@ __all__ = [
     "ControlVector",
     "Engine",
     "EngineParams",
+    "Fit",
     "LoraAdapter",
+    "Measurement",
     "Media",
     "MediaParams",
     "Message",
@@ -44,11 +48,14 @@ __all__ = [
     "SamplingParams",
     "StreamConfig",
     "SystemInfo",
+    "TensorInfo",
     "TensorPlan",
     "Timings",
     "TokenData",
     "TokenStream",
     "control_vector_from_prompts",
+    "fit_to_memory",
+    "measure",
     "plan_quantization",
     "quantization_types",
     "quantize",

@@ -70,7 +70,7 @@ class ControlVector:
                 return cls._from_json(file)
         except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
             raise ModelLoadError(f"cannot be read as a control vector: {error}", where=file) from error
-        return cls._of_matrix(core().ControlVector.load(os.fspath(path)).values)
+        return cls._of_matrix(core().ControlVector.load(os.fspath(path)).values())
 
     @classmethod
     def _from_json(cls, file: Path) -> ControlVector:
