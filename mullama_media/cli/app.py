@@ -213,9 +213,7 @@ def tokenize(
     model: ModelName,
     text: Annotated[
         str | None,
-        typer.Argument(
-            metavar="[TEXT]", help="From stdin if left out or '-'.", show_default=False
-        ),
+        typer.Argument(metavar="[TEXT]", help="From stdin if left out or '-'.", show_default=False),
     ] = None,
     file: Annotated[Path | None, typer.Option("--file", "-f", help="Read the text here.")] = None,
     special: Annotated[
@@ -231,9 +229,9 @@ def tokenize(
 ) -> None:
     """Show the tokens of a text.
 
-        mullama tokenize tiny-omni "Hello, world!"
+    mullama tokenize tiny-omni "Hello, world!"
 
-        mullama tokenize tiny-omni --file book.txt --count
+    mullama tokenize tiny-omni --file book.txt --count
     """
     from mullama_media.cli import tokenize as command
 
@@ -254,7 +252,9 @@ def bench(
     model: ModelName,
     prompt: Annotated[
         list[int] | None,
-        typer.Option("--prompt", "-p", min=1, help="Length of a prompt in tokens. Repeatable. [512]"),
+        typer.Option(
+            "--prompt", "-p", min=1, help="Length of a prompt in tokens. Repeatable. [512]"
+        ),
     ] = None,
     generate: Annotated[
         list[int] | None,

@@ -64,7 +64,9 @@ def run(
             repetitions=repetitions,
             progress=lambda done, total: bars.update(task, completed=done, total=total),
         )
-    typer.echo(json.dumps(_as_dict(loaded, params, results)) if as_json else _table(loaded, results))
+    typer.echo(
+        json.dumps(_as_dict(loaded, params, results)) if as_json else _table(loaded, results)
+    )
 
 
 def _table(model: Model, results: Sequence[Measurement]) -> str:
@@ -77,9 +79,7 @@ def _devices() -> str:
     return ", ".join(device.description.strip() for device in system_info().devices)
 
 
-def _as_dict(
-    model: Model, params: EngineParams, results: Sequence[Measurement]
-) -> dict[str, Any]:
+def _as_dict(model: Model, params: EngineParams, results: Sequence[Measurement]) -> dict[str, Any]:
     return {
         "model": str(model.path),
         "description": model.description,
@@ -87,7 +87,5 @@ def _as_dict(
         "n_params": model.n_params,
         "system": asdict(system_info()),
         "engine": asdict(params),
-        "results": [
-            {**asdict(r), "mean": r.mean, "deviation": r.deviation} for r in results
-        ],
+        "results": [{**asdict(r), "mean": r.mean, "deviation": r.deviation} for r in results],
     }

@@ -104,7 +104,9 @@ def _summary(plan: QuantizePlan) -> str:
     if plan.missing_imatrix:
         lines.append(f"{len(plan.missing_imatrix)} tensors need an importance matrix (--imatrix)")
     if plan.requantized:
-        lines.append(f"{len(plan.requantized)} tensors were quantized already: quality suffers twice")
+        lines.append(
+            f"{len(plan.requantized)} tensors were quantized already: quality suffers twice"
+        )
     return "\n".join(lines)
 
 

@@ -69,7 +69,9 @@ class ControlVector:
             if is_json:
                 return cls._from_json(file)
         except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
-            raise ModelLoadError(f"cannot be read as a control vector: {error}", where=file) from error
+            raise ModelLoadError(
+                f"cannot be read as a control vector: {error}", where=file
+            ) from error
         return cls._of_matrix(core().ControlVector.load(os.fspath(path)).values())
 
     @classmethod

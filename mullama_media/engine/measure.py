@@ -104,7 +104,7 @@ def _run(
         return sum(text.n_tokens for text in inputs), time.perf_counter() - started
     timings = [stream.result().timings for stream in streams]
     ended = time.perf_counter()
-    # The first token of each belongs to its prompt; the clock starts when the last of them is there.
+    # The first token of each belongs to its prompt; the clock starts when all of them are there.
     begun = started + max(t.first_token_ms for t in timings) / 1000
     count = sum(t.generated_tokens - 1 for t in timings)
     return max(count, 1), max(ended - begun, 1e-9)

@@ -33,8 +33,7 @@ class ModelParams:
     )
     override_tensors: tuple[str, ...] = option(
         default=(),
-        doc="'regex=buffer type' for tensors whose name it is found in, such as "
-        "'ffn_.*_exps=CPU'.",
+        doc="'regex=buffer type' for tensors whose name it is found in, such as 'ffn_.*_exps=CPU'.",
     )
     metadata_overrides: tuple[str, ...] = option(
         default=(), doc="'key=type:value' instead of the file's; type is int, float, bool or str."

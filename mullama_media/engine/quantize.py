@@ -122,26 +122,26 @@ def tensor_types() -> tuple[str, ...]:
 
 
 def plan_quantization(
-    source: str | os.PathLike[str], type: str, params: QuantizeParams | None = None
+    source: str | os.PathLike[str], file_type: str, params: QuantizeParams | None = None
 ) -> QuantizePlan:
     """Decide what every tensor becomes, without writing anything. Blocks for well under a second.
 
     Args:
         source: the .gguf file (the first one of a split model).
-        type: one of `quantization_types()`, in any case, or "COPY" to keep every tensor.
+        file_type: one of `quantization_types()`, in any case, or "COPY" to keep every tensor.
         params: everything else.
 
     Raises:
         InvalidOptionError: an unknown type or a bad rule.
         ModelLoadError: the model or the importance matrix is missing or damaged.
     """
-    return _described(_plan(source, type, params or QuantizeParams()))
+    return _described(_plan(source, file_type, params or QuantizeParams()))
 
 
 def quantize(
     source: str | os.PathLike[str],
     target: str | os.PathLike[str],
-    type: str,
+    file_type: str,
     params: QuantizeParams | None = None,
     *,
     overwrite: bool = False,
@@ -156,7 +156,7 @@ def quantize(
     Args:
         source: the .gguf file (the first one of a split model).
         target: the file to write; with `keep_split` its name gets -00001-of-0000N.
-        type: one of `quantization_types()`, in any case, or "COPY" to keep every tensor.
+        file_type: one of `quantization_types()`, in any case, or "COPY" to keep every tensor.
         params: everything else.
         overwrite: replace a target that exists.
         progress: called on this thread with bytes of the source done and in all, some 20 times a
@@ -175,8 +175,10 @@ def quantize(
     """
     params = params or QuantizeParams()
     if not overwrite and Path(target).is_file() and not _same(source, target):
-        raise QuantizeError("it exists", where=target, hint="Name another file, or allow overwriting")
-    plan = _plan(source, type, params)
+        raise QuantizeError(
+            "it exists", where=target, hint="Name another file, or allow overwriting"
+        )
+    plan = _plan(source, file_type, params)
     watch = core().QuantizeProgress()
     with concurrent.futures.ThreadPoolExecutor(1, "mullama-quantize") as pool:
         writing = pool.submit(plan.write, os.fspath(target), params, watch)
@@ -195,9 +197,9 @@ def quantize(
     return _described(plan)
 
 
-def _plan(source: str | os.PathLike[str], type: str, params: QuantizeParams) -> Any:
+def _plan(source: str | os.PathLike[str], file_type: str, params: QuantizeParams) -> Any:
     native = core()
-    _known(type, [*quantization_types(), "COPY"], "type")
+    _known(file_type, [*quantization_types(), "COPY"], "type")
     for name, value in (
         ("output_type", params.output_type),
         ("token_embedding_type", params.token_embedding_type),
@@ -206,7 +208,7 @@ def _plan(source: str | os.PathLike[str], type: str, params: QuantizeParams) -> 
             _known(value, tensor_types(), name)
     if params.imatrix is not None and not Path(params.imatrix).is_file():
         raise ModelLoadError("there is no such file", where=params.imatrix)
-    return native.QuantizePlan.make(os.fspath(source), type, params)
+    return native.QuantizePlan.make(os.fspath(source), file_type, params)
 
 
 def _known(name: str, choices: list[str] | tuple[str, ...], where: str) -> None:

@@ -32,8 +32,13 @@ from mullama_media.errors import (
 from tests.conftest import GREEDY
 
 REQUANTIZE = QuantizeParams(allow_requantize=True)
-SEED = """Q2_K Q3_K_S Q3_K_M Q3_K_L Q4_0 Q4_1 Q4_K_S Q4_K_M Q5_0 Q5_1 Q5_K_S Q5_K_M Q6_K Q8_0 F16
-F32 BF16 IQ1_S IQ1_M IQ2_XXS IQ2_XS IQ2_S IQ2_M IQ3_XXS IQ3_XS IQ3_S IQ3_M IQ4_NL IQ4_XS""".split()
+# fmt: off
+SEED = [
+    "Q2_K", "Q3_K_S", "Q3_K_M", "Q3_K_L", "Q4_0", "Q4_1", "Q4_K_S", "Q4_K_M", "Q5_0", "Q5_1",
+    "Q5_K_S", "Q5_K_M", "Q6_K", "Q8_0", "F16", "F32", "BF16", "IQ1_S", "IQ1_M", "IQ2_XXS",
+    "IQ2_XS", "IQ2_S", "IQ2_M", "IQ3_XXS", "IQ3_XS", "IQ3_S", "IQ3_M", "IQ4_NL", "IQ4_XS",
+]
+# fmt: on
 REFERENCE = ("Q8_0", "Q5_1", "Q5_0", "Q4_1", "Q4_0", "TQ2_0", "TQ1_0", "BF16", "F16", "F32")
 SHAPE = (64, 256)
 
@@ -82,14 +87,14 @@ def tensors_of(path):
     return {t.name: t for t in gguf.GGUFReader(path).tensors}
 
 
-@pytest.mark.parametrize("type", SEED)
-def test_every_type_can_be_planned(tiny_files, type):
-    plan = plan_quantization(tiny_files.model, type.lower())
-    assert plan.type == type
+@pytest.mark.parametrize("kind", SEED)
+def test_every_type_can_be_planned(tiny_files, kind):
+    plan = plan_quantization(tiny_files.model, kind.lower())
+    assert plan.type == kind
     assert len(plan.tensors) == 272
-    assert 0 < plan.new_size
-    assert plan.bits_per_weight < {"F32": 33}.get(type, 16.1)
-    assert bool(plan.missing_imatrix) == type.startswith(("IQ1", "IQ2"))
+    assert plan.new_size > 0
+    assert plan.bits_per_weight < {"F32": 33}.get(kind, 16.1)
+    assert bool(plan.missing_imatrix) == kind.startswith(("IQ1", "IQ2"))
 
 
 def test_the_types_are_those_of_llama_cpp():
@@ -99,15 +104,15 @@ def test_the_types_are_those_of_llama_cpp():
     assert {"q4_k", "q6_k", "f16", "iq2_xxs"} < set(tensor_types())
 
 
-@pytest.mark.parametrize("type", REFERENCE)
-def test_the_numbers_are_those_of_the_reference_quantizer(small, tmp_path, type):
+@pytest.mark.parametrize("kind", REFERENCE)
+def test_the_numbers_are_those_of_the_reference_quantizer(small, tmp_path, kind):
     target = tmp_path / "out.gguf"
-    quantize(small, target, type, QuantizeParams(pure=True))
+    quantize(small, target, kind, QuantizeParams(pure=True))
     before, after = tensors_of(small), tensors_of(target)
-    kind = gguf.GGMLQuantizationType[type]
+    wanted = gguf.GGMLQuantizationType[kind]
     for name in ("blk.0.attn_q.weight", "blk.0.ffn_down.weight"):
-        assert after[name].tensor_type == kind
-        want = gguf.quants.quantize(np.array(before[name].data), kind)
+        assert after[name].tensor_type == wanted
+        want = gguf.quants.quantize(np.array(before[name].data), wanted)
         assert np.array_equal(np.array(after[name].data).view(np.uint8), want.view(np.uint8))
 
 
@@ -204,9 +209,9 @@ def test_an_importance_matrix_changes_the_numbers(small, tmp_path, legacy):
     ],
 )
 def test_options_that_cannot_be_are_refused(small, tmp_path, change, message):
-    type = change.pop("type", "Q8_0")
+    kind = change.pop("type", "Q8_0")
     with pytest.raises(InvalidOptionError, match=message):
-        quantize(small, tmp_path / "out.gguf", type, QuantizeParams(**change))
+        quantize(small, tmp_path / "out.gguf", kind, QuantizeParams(**change))
     assert [f.name for f in tmp_path.iterdir()] == ["small.gguf"]
 
 
@@ -305,10 +310,10 @@ def test_a_split_model_stays_split_or_becomes_one(small, tmp_path):
 
 
 @pytest.mark.model
-@pytest.mark.parametrize("type", ["Q8_0", "Q4_K_M", "Q6_K"])
-def test_a_quantized_model_answers(f16, tmp_path, ask, type):
+@pytest.mark.parametrize("kind", ["Q8_0", "Q4_K_M", "Q6_K"])
+def test_a_quantized_model_answers(f16, tmp_path, ask, kind):
     target = tmp_path / "out.gguf"
-    quantize(f16, target, type)
+    quantize(f16, target, kind)
     assert target.stat().st_size < 0.65 * f16.stat().st_size
     with Engine(Model.load(target), EngineParams(n_ctx=256, n_parallel=1)) as engine:
         prompt = ask("What is the capital of France? One word.")
