@@ -134,7 +134,10 @@ def _typed(value: Any, hint: Any, where: str) -> Any:
         if isinstance(value, origin) and not (origin is not bool and isinstance(value, bool)):
             if origin is tuple:
                 inner = typing.get_args(kind)[0]
-                items = tuple(_typed(item, inner, where) for item in value)
+                try:
+                    items = tuple(_typed(item, inner, where) for item in value)
+                except InvalidOptionError:
+                    break
                 return value if all(map(operator.is_, items, value)) else items
             return value
         if origin is tuple and isinstance(value, list):

@@ -102,7 +102,7 @@ template <> struct Fields<EngineParams> {
 };
 
 template <> struct Fields<QuantizeParams> {
-    static constexpr const char * module = "mullama_media.engine.quantize";
+    static constexpr const char * module = "mullama_media.engine.quantization";
     static constexpr const char * name = "QuantizeParams";
     template <class F> static void visit(QuantizeParams & to, F && field) {
         field("imatrix", to.imatrix);

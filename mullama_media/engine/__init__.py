@@ -12,7 +12,7 @@ from mullama_media.engine.model import Media, Model, TensorInfo
 from mullama_media.engine.params import EngineParams, MediaParams, ModelParams
 from mullama_media.engine.probe import Probe, ProbeResult
 from mullama_media.engine.prompt import Message, Prompt
-from mullama_media.engine.quantize import (
+from mullama_media.engine.quantization import (
     QuantizeParams,
     QuantizePlan,
     TensorPlan,

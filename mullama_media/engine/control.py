@@ -97,9 +97,10 @@ class ControlVector:
 
     def row(self, layer: int) -> NDArray[np.float32]:
         """The direction of one layer, float32 (n_embd,), read-only; zeros where it does not act."""
-        if 1 <= layer <= len(self._matrix):
-            return self._matrix[layer - 1]
-        return np.zeros(self.n_embd, np.float32)
+        if not 1 <= layer <= len(self._matrix):
+            return np.zeros(self.n_embd, np.float32)
+        row: NDArray[np.float32] = self._matrix[layer - 1]
+        return row
 
     def between(self, first: int, last: int) -> ControlVector:
         """The same, on layers `first` to `last` alone, both included."""
