@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <memory>
 #include <string>
+#include <utility>
 
 namespace mullama {
 
@@ -14,7 +15,8 @@ class PartialFile {
     // Error(quantize) with the system's reason (no space left, no permission, ...).
     explicit PartialFile(std::string path);
     ~PartialFile(); // removes what was not published
-    PartialFile(PartialFile &&) = default;
+    PartialFile(PartialFile && other) noexcept
+        : path_(std::move(other.path_)), partial_(std::exchange(other.partial_, {})), file_(std::move(other.file_)) {}
     PartialFile & operator=(PartialFile &&) = delete;
 
     void write(const void * data, size_t n_bytes);

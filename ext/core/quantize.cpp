@@ -170,6 +170,15 @@ class Converter {
     }
 
   private:
+    struct Team { // joins its threads, whatever happens
+        std::vector<std::thread> workers;
+        ~Team() {
+            for (std::thread & worker : workers) {
+                worker.join();
+            }
+        }
+    };
+
     void find_imatrix(const Imatrix & imatrix) {
         const auto found = imatrix.columns.find(tensor_.from.name);
         if (found == imatrix.columns.end()) {
@@ -190,9 +199,9 @@ class Converter {
         failure_ = nullptr;
         const auto helpers = std::min<int64_t>(threads_, (count * width_ + chunk_weights - 1) / chunk_weights) - 1;
         {
-            std::vector<std::jthread> workers;
+            Team team;
             for (int64_t i = 0; i < helpers; ++i) {
-                workers.emplace_back([&] { work(first, count); });
+                team.workers.emplace_back([&] { work(first, count); });
             }
             work(first, count);
         }

@@ -38,6 +38,7 @@ inline float weight_at(uint64_t i) {
 inline void write_tiny_gguf(const std::string & path, float value_at_100 = 0.5F) {
     constexpr int64_t n_embd = 256;
     constexpr int64_t n_ff = 512;
+    constexpr int64_t n_rows = 64; // of every matrix: the quantizer does not mind, and it is quicker
     const gguf_context_ptr header(gguf_init_empty());
     gguf_set_val_str(header.get(), "general.architecture", "llama");
     gguf_set_val_str(header.get(), "general.name", "tiny");
@@ -70,11 +71,11 @@ inline void write_tiny_gguf(const std::string & path, float value_at_100 = 0.5F)
     for (int layer = 0; layer < 2; ++layer) {
         const std::string block = "blk." + std::to_string(layer) + ".";
         for (const char * name : {"attn_q", "attn_k", "attn_v", "attn_output"}) {
-            add(block + name + ".weight", n_embd, n_embd);
+            add(block + name + ".weight", n_embd, n_rows);
         }
-        add(block + "ffn_gate.weight", n_embd, n_ff);
-        add(block + "ffn_up.weight", n_embd, n_ff);
-        add(block + "ffn_down.weight", n_ff, n_embd);
+        add(block + "ffn_gate.weight", n_embd, n_rows);
+        add(block + "ffn_up.weight", n_embd, n_rows);
+        add(block + "ffn_down.weight", n_ff, n_rows);
         add(block + "attn_norm.weight", n_embd, 0);
         add(block + "ffn_norm.weight", n_embd, 0);
     }
