@@ -300,6 +300,7 @@ def test_a_split_model_stays_split_or_becomes_one(small, tmp_path):
     quantize(first, tmp_path / "one.gguf", "Q8_0")
     one = tensors_of(tmp_path / "one.gguf")
     assert len(one) == len(reader.tensors)
+    assert "split.count" not in gguf.GGUFReader(tmp_path / "one.gguf").fields
     for number, tensors in enumerate(halves):
         made = tensors_of(tmp_path / f"two-{number + 1:05}-of-00002.gguf")
         assert set(made) == {t.name for t in tensors}
