@@ -18,9 +18,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mullama_media.engine import (
+        AdapterSet,
         Completion,
+        ControlVector,
         Engine,
         EngineParams,
+        LoraAdapter,
         Media,
         MediaParams,
         Message,
@@ -28,12 +31,17 @@ if TYPE_CHECKING:
         ModelParams,
         Prompt,
         Sampler,
+        QuantizeParams,
+        QuantizePlan,
         SamplingParams,
         StreamConfig,
         SystemInfo,
         Timings,
         TokenData,
         TokenStream,
+        plan_quantization,
+        quantization_types,
+        quantize,
         system_info,
     )
     from mullama_media.errors import MullamaError
@@ -43,11 +51,14 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "AdapterSet",
     "AudioFrame",
     "Completion",
+    "ControlVector",
     "Engine",
     "EngineParams",
     "Image",
+    "LoraAdapter",
     "Media",
     "MediaParams",
     "Message",
@@ -57,12 +68,17 @@ __all__ = [
     "MultimodalProcessor",
     "Prompt",
     "Sampler",
+    "QuantizeParams",
+    "QuantizePlan",
     "SamplingParams",
     "StreamConfig",
     "SystemInfo",
     "Timings",
     "TokenData",
     "TokenStream",
+    "plan_quantization",
+    "quantization_types",
+    "quantize",
     "system_info",
 ]
 

@@ -9,7 +9,9 @@ can catch broadly or exactly::
     ├── ModelError
     │   ├── ModelLoadError (OSError)         a model file is missing, broken or does not fit
     │   ├── ModelCapabilityError (ValueError)  the model cannot do what was asked of it
-    │   └── ChatTemplateError (ValueError)   a chat template is missing or failed
+    │   ├── ChatTemplateError (ValueError)   a chat template is missing or failed
+    │   └── QuantizeError (OSError)          a model cannot be written
+    │       └── QuantizeCancelledError       it was asked to stop
     ├── MediaError (ValueError)              a picture or recording cannot be used
     ├── EngineError
     │   ├── CallbackError (RuntimeError)     a function given to the engine raised
@@ -49,6 +51,8 @@ __all__ = [
     "ModelNameError",
     "MullamaError",
     "OverloadedError",
+    "QuantizeCancelledError",
+    "QuantizeError",
 ]
 
 
@@ -113,6 +117,14 @@ class ModelCapabilityError(ModelError, ValueError):
 
 class ChatTemplateError(ModelError, ValueError):
     """A chat template is missing, cannot be parsed, or refused the messages."""
+
+
+class QuantizeError(ModelError, OSError):
+    """A model cannot be written: no space, no permission, or weights that do not convert."""
+
+
+class QuantizeCancelledError(QuantizeError):
+    """Quantizing was asked to stop; nothing was written."""
 
 
 class MediaError(MullamaError, ValueError):

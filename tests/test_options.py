@@ -5,11 +5,12 @@ import dataclasses
 import pytest
 
 from mullama_media import EngineParams, MediaParams, ModelParams, SamplingParams, StreamConfig
+from mullama_media.engine import QuantizeParams
 from mullama_media.engine.native import core
 from mullama_media.errors import InvalidOptionError
 from mullama_media.options import describe, from_mapping, from_toml, replace
 
-ALL = (SamplingParams, StreamConfig, ModelParams, MediaParams, EngineParams)
+ALL = (SamplingParams, StreamConfig, ModelParams, MediaParams, EngineParams, QuantizeParams)
 
 
 @pytest.mark.parametrize("cls", ALL)

@@ -12,5 +12,7 @@ void bind_prompt(nb::module_ & module);
 void bind_sampling(nb::module_ & module);
 void bind_stream(nb::module_ & module);
 void bind_engine(nb::module_ & module);
+void bind_quantize(nb::module_ & module);
+void bind_adapter(nb::module_ & module);
 
 } // namespace mullama::bind

@@ -1,5 +1,6 @@
 #include "bind.hpp"
 #include "engine.hpp"
+#include "fit.hpp"
 
 using namespace nb::literals;
 
@@ -67,6 +68,18 @@ void bind_engine(nb::module_ & module) {
             "timeout_ms"_a, nb::call_guard<nb::gil_scoped_release>())
         .def_prop_ro("finished", [](const Engine & self) { return self.mailbox()->finished(); });
 
+    module.def(
+        "fit_to_memory",
+        [](const std::string & path, const ModelParams & model, const EngineParams & engine, uint64_t margin, int32_t min_ctx) {
+            Fit fit;
+            {
+                const nb::gil_scoped_release release;
+                fit = fit_to_memory(path, model, engine, margin, min_ctx);
+            }
+            return nb::make_tuple(fit.model.gpu_layers, fit.model.tensor_split, fit.model.override_tensors, fit.engine.n_ctx);
+        },
+        "path"_a, "model"_a, "engine"_a, "margin"_a, "min_ctx"_a, "(gpu_layers, tensor_split, override_tensors, n_ctx)");
+
     // For the test that keeps dataclass, caster and core in step.
     nb::dict fields;
     fields[Fields<SamplingParams>::name] = field_names<SamplingParams>();
@@ -74,6 +87,7 @@ void bind_engine(nb::module_ & module) {
     fields[Fields<ModelParams>::name] = field_names<ModelParams>();
     fields[Fields<MediaParams>::name] = field_names<MediaParams>();
     fields[Fields<EngineParams>::name] = field_names<EngineParams>();
+    fields[Fields<QuantizeParams>::name] = field_names<QuantizeParams>();
     module.attr("OPTION_FIELDS") = fields;
 }
 

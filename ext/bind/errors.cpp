@@ -18,6 +18,8 @@ const char * class_of(Errc code) {
         case Errc::context_overflow: return "ContextOverflowError";
         case Errc::overloaded: return "OverloadedError";
         case Errc::decode: return "DecodeError";
+        case Errc::quantize: return "QuantizeError";
+        case Errc::quantize_cancelled: return "QuantizeCancelledError";
     }
     return "MullamaError";
 }

@@ -10,4 +10,6 @@ NB_MODULE(_core, module) {
     bind_sampling(module);
     bind_stream(module);
     bind_engine(module);
+    bind_quantize(module);
+    bind_adapter(module);
 }

@@ -5,6 +5,7 @@
 #include "engine.hpp"
 #include "media.hpp"
 #include "model.hpp"
+#include "quantize.hpp"
 #include "sampling.hpp"
 
 namespace mullama::bind {
@@ -76,10 +77,18 @@ template <> struct Fields<ModelParams> {
         field("gpu_layers", to.gpu_layers);
         field("split_mode", to.split_mode);
         field("main_gpu", to.main_gpu);
+        field("devices", to.devices);
+        field("tensor_split", to.tensor_split);
+        field("override_tensors", to.override_tensors);
+        field("metadata_overrides", to.metadata_overrides);
         field("mmap", to.mmap);
         field("mlock", to.mlock);
         field("check_tensors", to.check_tensors);
         field("vocab_only", to.vocab_only);
+        field("direct_io", to.direct_io);
+        field("repack", to.repack);
+        field("no_host", to.no_host);
+        field("numa", to.numa);
     }
 };
 
@@ -116,7 +125,34 @@ template <> struct Fields<EngineParams> {
         field("cache_type_k", to.cache_type_k);
         field("cache_type_v", to.cache_type_v);
         field("offload_kqv", to.offload_kqv);
+        field("op_offload", to.op_offload);
         field("swa_full", to.swa_full);
+        field("rope_scaling", to.rope_scaling);
+        field("rope_freq_base", to.rope_freq_base);
+        field("rope_freq_scale", to.rope_freq_scale);
+        field("yarn_ext_factor", to.yarn_ext_factor);
+        field("yarn_attn_factor", to.yarn_attn_factor);
+        field("yarn_beta_fast", to.yarn_beta_fast);
+        field("yarn_beta_slow", to.yarn_beta_slow);
+        field("yarn_orig_ctx", to.yarn_orig_ctx);
+    }
+};
+
+template <> struct Fields<QuantizeParams> {
+    static constexpr const char * module = "mullama_media.engine.quantization";
+    static constexpr const char * name = "QuantizeParams";
+    template <class F> static void visit(QuantizeParams & to, F && field) {
+        field("imatrix", to.imatrix);
+        field("include_weights", to.include_weights);
+        field("exclude_weights", to.exclude_weights);
+        field("tensor_types", to.tensor_types);
+        field("output_type", to.output_type);
+        field("token_embedding_type", to.token_embedding_type);
+        field("pure", to.pure);
+        field("leave_output", to.leave_output);
+        field("allow_requantize", to.allow_requantize);
+        field("keep_split", to.keep_split);
+        field("threads", to.threads);
     }
 };
 

@@ -7,6 +7,7 @@ execute_process(
 find_package(nanobind 3 CONFIG REQUIRED)
 
 nanobind_add_module(_core NB_STATIC NB_DOMAIN mullama STABLE_ABI
+  bind/adapter.cpp
   bind/backend.cpp
   bind/engine.cpp
   bind/errors.cpp
@@ -14,6 +15,7 @@ nanobind_add_module(_core NB_STATIC NB_DOMAIN mullama STABLE_ABI
   bind/module.cpp
   bind/prompt.cpp
   bind/sampling.cpp
+  bind/quantize.cpp
   bind/stream.cpp
 )
 target_link_libraries(_core PRIVATE mullama_core)

@@ -39,7 +39,7 @@ Engine::Engine(std::shared_ptr<const Model> model, std::shared_ptr<Media> media,
     batch_ = common_batch(context_.get());
     if (params_.speculative.kind != "off") {
         speculation_ = std::make_unique<Speculation>(params_.speculative, context_.get(), *model_, std::move(draft),
-                                                     context_params(*model_, params_, closing_));
+                                                     stoppable_params(*model_, params_, closing_));
     }
     for (int32_t seq = 0; seq < params_.n_parallel; ++seq) {
         slots_.emplace_back(seq, active_, generated_tokens_);

@@ -1,6 +1,7 @@
 // The one engine: a llama context, N sequences, and the thread that schedules them.
 #pragma once
 
+#include "context_params.hpp"
 #include "encoder.hpp"
 #include "queue.hpp"
 #include "slot.hpp"
@@ -18,7 +19,7 @@
 
 namespace mullama {
 
-struct EngineParams {
+struct EngineParams : ContextTuning {
     int32_t n_ctx = 0;        // tokens per sequence; 0: what the model was trained for
     int32_t n_parallel = 1;   // sequences
     int32_t n_batch = 2048;   // most rows evaluated in one step
@@ -34,7 +35,6 @@ struct EngineParams {
     std::string cache_type_k = "f16";
     std::string cache_type_v = "f16";
     bool offload_kqv = true;
-    bool swa_full = false;    // keep the whole cache of sliding-window layers, for prefix reuse
 };
 
 struct EngineCounters {

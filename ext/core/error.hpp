@@ -17,6 +17,8 @@ enum class Errc {
     context_overflow,
     overloaded,
     decode,
+    quantize,
+    quantize_cancelled,
 };
 
 // what went wrong, where (a file, option or part; may be empty), and what to do (may be empty).

@@ -6,10 +6,21 @@
 
 namespace mullama {
 
+class Model;
+
 // Throws Error(model_load) for a missing, foreign, truncated or non-model file.
 void check_model_file(const std::string & path);
 
 // Likewise for an mmproj; n_embd is the width of the language model's input, in floats per token.
 void check_mmproj_file(const std::string & path, int32_t n_embd);
+
+struct LoraSummary {
+    float alpha = 0.0F;
+    int32_t n_tensors = 0; // matrices it changes
+    uint64_t size_bytes = 0;
+};
+
+// Likewise for a LoRA adapter of this model.
+LoraSummary check_lora_file(const std::string & path, const Model & model);
 
 } // namespace mullama

@@ -13,6 +13,7 @@ namespace {
 
 std::atomic<LogLevel> threshold{LogLevel::none};
 thread_local LogScope * current = nullptr;
+thread_local LogTap * tap = nullptr;
 thread_local std::string pending; // upstream logs some lines in pieces (GGML_LOG_LEVEL_CONT)
 thread_local LogLevel pending_level = LogLevel::none;
 
@@ -51,6 +52,9 @@ void on_log(ggml_log_level raw, const char * text, void *) {
     if (pending_level <= threshold.load(std::memory_order_relaxed)) {
         std::fputs(text, stderr);
     }
+    if (tap != nullptr) {
+        tap->feed(text);
+    }
     if (pending_level > LogLevel::warn) {
         return;
     }
@@ -76,5 +80,22 @@ LogScope::LogScope() : outer_(current) { current = this; }
 LogScope::~LogScope() { current = outer_; }
 
 std::string LogScope::reason() const { return errors_.empty() ? warnings_ : errors_; }
+
+LogTap::LogTap(std::function<void(std::string_view)> on_line) : on_line_(std::move(on_line)), outer_(tap) {
+    tap = this;
+}
+
+LogTap::~LogTap() { tap = outer_; }
+
+void LogTap::feed(std::string_view text) {
+    for (const char c : text) {
+        if (c == '\n') {
+            on_line_(line_);
+            line_.clear();
+        } else {
+            line_ += c;
+        }
+    }
+}
 
 } // namespace mullama

@@ -1,7 +1,9 @@
 // llama.cpp's log: silent by default, and remembered so that a failure can say why.
 #pragma once
 
+#include <functional>
 #include <string>
+#include <string_view>
 
 namespace mullama {
 
@@ -25,6 +27,23 @@ class LogScope {
     std::string errors_;
     std::string warnings_;
     LogScope * outer_;
+};
+
+// Receives every whole line that llama.cpp logs on this thread while it is alive, whatever its level
+// and whatever goes to stderr.
+class LogTap {
+  public:
+    explicit LogTap(std::function<void(std::string_view)> on_line);
+    ~LogTap();
+    LogTap(const LogTap &) = delete;
+    LogTap & operator=(const LogTap &) = delete;
+
+    void feed(std::string_view text);
+
+  private:
+    std::function<void(std::string_view)> on_line_;
+    std::string line_;
+    LogTap * outer_;
 };
 
 } // namespace mullama

@@ -3,29 +3,13 @@
 #include "gguf_check.hpp"
 #include "guard.hpp"
 #include "log.hpp"
+#include "model_params.hpp"
 
 #include <algorithm>
 
 namespace mullama {
 
 namespace {
-
-llama_split_mode split_mode_of(const std::string & name) {
-    if (name == "none") {
-        return LLAMA_SPLIT_MODE_NONE;
-    }
-    if (name == "row") {
-        return LLAMA_SPLIT_MODE_ROW;
-    }
-    return LLAMA_SPLIT_MODE_LAYER;
-}
-
-llama_load_mode load_mode_of(const ModelParams & params) {
-    if (params.mmap) {
-        return params.mlock ? LLAMA_LOAD_MODE_MMAP_MLOCK : LLAMA_LOAD_MODE_MMAP;
-    }
-    return params.mlock ? LLAMA_LOAD_MODE_MLOCK : LLAMA_LOAD_MODE_NONE;
-}
 
 bool on_progress(float fraction, void * user) {
     auto * progress = static_cast<LoadProgress *>(user);
@@ -38,13 +22,8 @@ bool on_progress(float fraction, void * user) {
 std::shared_ptr<const Model> Model::load(const std::string & path, const ModelParams & params,
                                          LoadProgress * progress) {
     check_model_file(path);
-    llama_model_params raw = llama_model_default_params();
-    raw.n_gpu_layers = params.gpu_layers;
-    raw.split_mode = split_mode_of(params.split_mode);
-    raw.main_gpu = params.main_gpu;
-    raw.load_mode = load_mode_of(params);
-    raw.check_tensors = params.check_tensors;
-    raw.vocab_only = params.vocab_only;
+    RawModelParams given(params);
+    llama_model_params & raw = given.raw;
     if (progress != nullptr) {
         raw.progress_callback = on_progress;
         raw.progress_callback_user_data = progress;

@@ -19,12 +19,20 @@ namespace mullama {
 
 struct ModelParams {
     int32_t gpu_layers = -1;        // layers on the GPU; negative: all
-    std::string split_mode = "layer"; // none | layer | row
+    std::string split_mode = "layer"; // none | layer | row | tensor
     int32_t main_gpu = 0;
+    std::vector<std::string> devices;     // names; empty: all; "none": the CPU alone
+    std::vector<double> tensor_split;     // share of each device; empty: by free memory
+    std::vector<std::string> override_tensors;   // "regex=buffer type"
+    std::vector<std::string> metadata_overrides; // "key=type:value"
     bool mmap = true;
     bool mlock = false;
     bool check_tensors = false;
     bool vocab_only = false;
+    bool direct_io = false;
+    bool repack = true;
+    bool no_host = false;
+    std::string numa = "none"; // none | distribute | isolate | numactl | mirror
 };
 
 // Watched and cancelled from another thread while a model loads.

@@ -3,31 +3,64 @@
 Everything that produces tokens submits a prompt to an `Engine` and reads a `TokenStream`.
 """
 
+from mullama_media.engine.adapters import AdapterSet, LoraAdapter
+from mullama_media.engine.control import ControlVector
 from mullama_media.engine.engine import Engine
-from mullama_media.engine.model import Media, Model
+from mullama_media.engine.fit import Fit, fit_to_memory
+from mullama_media.engine.measure import Measurement, measure
+from mullama_media.engine.model import Media, Model, TensorInfo
 from mullama_media.engine.params import EngineParams, MediaParams, ModelParams
+from mullama_media.engine.probe import Probe, ProbeResult
 from mullama_media.engine.prompt import Message, Prompt
 from mullama_media.engine.sampler import Sampler
+from mullama_media.engine.quantization import (
+    QuantizeParams,
+    QuantizePlan,
+    TensorPlan,
+    plan_quantization,
+    quantization_types,
+    quantize,
+    tensor_types,
+)
 from mullama_media.engine.sampling import SamplingParams
+from mullama_media.engine.steer import control_vector_from_prompts
 from mullama_media.engine.stream import Completion, StreamConfig, Timings, TokenData, TokenStream
 from mullama_media.engine.system import SystemInfo, system_info
 
 __all__ = [
+    "AdapterSet",
     "Completion",
+    "ControlVector",
     "Engine",
     "EngineParams",
+    "Fit",
+    "LoraAdapter",
+    "Measurement",
     "Media",
     "MediaParams",
     "Message",
     "Model",
     "ModelParams",
+    "Probe",
+    "ProbeResult",
     "Prompt",
     "Sampler",
+    "QuantizeParams",
+    "QuantizePlan",
     "SamplingParams",
     "StreamConfig",
     "SystemInfo",
+    "TensorInfo",
+    "TensorPlan",
     "Timings",
     "TokenData",
     "TokenStream",
+    "control_vector_from_prompts",
+    "fit_to_memory",
+    "measure",
+    "plan_quantization",
+    "quantization_types",
+    "quantize",
     "system_info",
+    "tensor_types",
 ]

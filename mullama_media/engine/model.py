@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import functools
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +15,31 @@ from mullama_media.engine.native import core
 from mullama_media.engine.params import MediaParams, ModelParams
 from mullama_media.errors import ModelLoadError
 
-__all__ = ["Media", "Model"]
+__all__ = ["Media", "Model", "TensorInfo"]
 
 Progress = Callable[[float], None]
 _POLL_S = 0.05
+
+
+_KINDS: dict[str, Callable[[str], Any]] = {
+    "int": int,
+    "float": float,
+    "bool": lambda text: text == "true",
+    "str": str,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class TensorInfo:
+    """One tensor of a model."""
+
+    name: str
+    shape: tuple[int, ...]
+    """Row length first"""
+    type: str
+    """f32, q4_K and so on"""
+    size: int
+    """Bytes"""
 
 
 class Model:
@@ -25,8 +48,9 @@ class Model:
     Memory is freed when the last `Engine` and the last reference are gone.
     """
 
-    def __init__(self, native: Any) -> None:
+    def __init__(self, native: Any, params: ModelParams | None = None) -> None:
         self._native = native
+        self._params = params or ModelParams()
 
     @classmethod
     def load(
@@ -63,7 +87,7 @@ class Model:
             except BaseException:
                 watch.cancel()
                 raise
-            model = cls(loading.result())
+            model = cls(loading.result(), params)
         if progress:
             progress(1.0)
         return model
@@ -79,7 +103,8 @@ class Model:
             return cls(
                 await asyncio.to_thread(
                     native.Model.load, os.fspath(path), params or ModelParams(), watch
-                )
+                ),
+                params,
             )
         except asyncio.CancelledError:
             watch.cancel()
@@ -95,10 +120,27 @@ class Model:
         """Architecture, size and type in a few words."""
         return str(self._native.description)
 
-    @property
-    def metadata(self) -> Mapping[str, str]:
-        """Every metadata field of the file, as text."""
-        return dict(self._native.metadata)
+    @functools.cached_property
+    def metadata(self) -> Mapping[str, Any]:
+        """Every metadata field of the file: str, int, float, bool, or a list of these.
+
+        Read from the file when first asked for, with `metadata_overrides` in place. Raises
+        ModelLoadError if the file is gone by then.
+        """
+        fields = dict(self._native.file_metadata())
+        for rule in self._params.metadata_overrides:
+            key, _, typed = rule.partition("=")
+            kind, _, value = typed.partition(":")
+            fields[key] = _KINDS[kind](value)
+        return fields
+
+    @functools.cached_property
+    def tensors(self) -> tuple[TensorInfo, ...]:
+        """Its tensors, in the order of the file; none for a vocabulary alone."""
+        return tuple(
+            TensorInfo(name, tuple(shape), kind, size)
+            for name, shape, kind, size in self._native.tensors()
+        )
 
     @property
     def n_params(self) -> int:

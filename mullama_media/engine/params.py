@@ -15,10 +15,28 @@ class ModelParams:
 
     gpu_layers: int = option(default=-1, doc="Layers to put on the GPU; -1 for all of them.", ge=-1)
     split_mode: str = option(
-        default="layer", doc="How several GPUs share the model.", choices=("none", "layer", "row")
+        default="layer",
+        doc="How several GPUs share the model: whole layers, rows of matrices, or tensors in "
+        "parallel.",
+        choices=("none", "layer", "row", "tensor"),
     )
     main_gpu: int = option(
         default=0, doc="The GPU that holds everything when split_mode is none.", ge=0
+    )
+    devices: tuple[str, ...] = option(
+        default=(),
+        doc="Devices to use, by the names `mullama info` shows; empty for all, 'none' for the CPU "
+        "alone.",
+    )
+    tensor_split: tuple[float, ...] = option(
+        default=(), doc="Share of the model for each device, such as (3, 1); empty: by free memory."
+    )
+    override_tensors: tuple[str, ...] = option(
+        default=(),
+        doc="'regex=buffer type' for tensors whose name it is found in, such as 'ffn_.*_exps=CPU'.",
+    )
+    metadata_overrides: tuple[str, ...] = option(
+        default=(), doc="'key=type:value' instead of the file's; type is int, float, bool or str."
     )
     mmap: bool = option(default=True, doc="Map the file into memory instead of reading it.")
     mlock: bool = option(default=False, doc="Keep the model from being swapped out.")
@@ -26,6 +44,20 @@ class ModelParams:
         default=False, doc="Look for invalid numbers in the weights while loading."
     )
     vocab_only: bool = option(default=False, doc="Load the vocabulary alone, for tokenisation.")
+    direct_io: bool = option(
+        default=False, doc="Read past the system's file cache; mmap and mlock are then not used."
+    )
+    repack: bool = option(
+        default=True, doc="Reorder weights for the CPU where that is quicker; takes loading time."
+    )
+    no_host: bool = option(
+        default=False, doc="Keep weights that stay on the CPU out of memory shared with the GPU."
+    )
+    numa: str = option(
+        default="none",
+        doc="Spread of memory on machines with several processors; one for the whole process.",
+        choices=("none", "distribute", "isolate", "numactl", "mirror"),
+    )
 
 
 @options
@@ -48,7 +80,11 @@ class MediaParams:
 
 @options
 class EngineParams:
-    """The size of an engine: how many requests run at once, and how long they may be."""
+    """The size of an engine: how many requests run at once, and how long they may be.
+
+    There is no option to defragment the KV cache: llama.cpp finds room for a token anywhere in it
+    and has no such step any more.
+    """
 
     n_ctx: int | None = option(
         default=4096,
@@ -109,8 +145,39 @@ class EngineParams:
         default="f16", doc="Type of the values in the KV cache.", choices=_CACHE_TYPES
     )
     offload_kqv: bool = option(default=True, doc="Keep the KV cache on the GPU if there is one.")
+    op_offload: bool = option(
+        default=True, doc="Let the GPU work on large batches with weights that stay on the CPU."
+    )
     swa_full: bool = option(
-        default=False,
-        doc="Keep the whole KV cache of sliding-window layers: more memory, and prefixes can be "
-        "reused at any point.",
+        default=True,
+        doc="Keep the whole context of sliding-window layers; without it they take less memory "
+        "but a prompt cannot be taken up again from the middle.",
+    )
+    rope_scaling: str = option(
+        default="model",
+        doc="How positions are stretched beyond the trained context.",
+        choices=("model", "none", "linear", "yarn", "longrope"),
+    )
+    rope_freq_base: float | None = option(
+        default=None, doc="Base of the position frequencies; None for the model's.", gt=0
+    )
+    rope_freq_scale: float | None = option(
+        default=None,
+        doc="Factor on the position frequencies: 0.5 for twice the context; None for the model's.",
+        gt=0,
+    )
+    yarn_ext_factor: float | None = option(
+        default=None, doc="YaRN: share of extrapolation; None for the model's.", ge=0
+    )
+    yarn_attn_factor: float | None = option(
+        default=None, doc="YaRN: factor on the attention; None for the model's.", ge=0
+    )
+    yarn_beta_fast: float | None = option(
+        default=None, doc="YaRN: rotations from which positions stay as they are.", ge=0
+    )
+    yarn_beta_slow: float | None = option(
+        default=None, doc="YaRN: rotations below which positions are stretched whole.", ge=0
+    )
+    yarn_orig_ctx: int | None = option(
+        default=None, doc="YaRN: context the model was trained for; None for what it says.", ge=1
     )
