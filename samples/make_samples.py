@@ -1,7 +1,6 @@
 """Make the sample media in this folder: a drawing and two recordings, all from fixed seeds.
 
-The recordings use voices that tiny-omni never heard in training (flite's ``rms`` and
-festival's ``ked``).
+The recordings use a voice that tiny-omni never heard in training (flite's ``rms``).
 """
 
 from __future__ import annotations
@@ -59,7 +58,7 @@ def main() -> None:
     """Make everything."""
     shown = picture(PICTURE_SEED, 2, HERE / "shapes.png")
     digit = recording(("flite", "rms"), "seven", 1, HERE / "seven.wav")
-    command = recording(("festival", "ked_diphone"), "turn on the light", 2, HERE / "command.wav")
+    command = recording(("flite", "rms"), "open the door", 2, HERE / "command.wav")
     expected = {
         "shapes.png": {"What is in the picture?": shown, "Describe the image.": shown},
         "seven.wav": {"What is said?": digit, "Transcribe the audio.": digit},
