@@ -81,8 +81,8 @@ Slot * Engine::prepare_slot(const Request & request, Prefix * prefix) {
         }
     }
     // A conversation goes on where it was; a prompt that only begins alike leaves that cache to its
-    // owner and takes a copy.
-    const bool continues = source && source->idle() && best.rows * 2 >= source->trace().rows();
+    // owner and takes a copy, unless there is little to lose.
+    const bool continues = source && source->idle() && source->trace().rows() - best.rows < 2 * worthwhile_rows;
     if (source == nullptr || source == oldest || continues || best.rows < worthwhile_rows) {
         Slot * slot = continues ? source : oldest;
         *prefix = slot == source ? best : usable_prefix(*slot, *request.prompt);

@@ -12,7 +12,6 @@ from mullama_media.engine.model import Media, Model, TensorInfo
 from mullama_media.engine.params import EngineParams, MediaParams, ModelParams
 from mullama_media.engine.probe import Probe, ProbeResult
 from mullama_media.engine.prompt import Message, Prompt
-from mullama_media.engine.sampler import Sampler
 from mullama_media.engine.quantization import (
     QuantizeParams,
     QuantizePlan,
@@ -22,6 +21,7 @@ from mullama_media.engine.quantization import (
     quantize,
     tensor_types,
 )
+from mullama_media.engine.sampler import Sampler
 from mullama_media.engine.sampling import SamplingParams
 from mullama_media.engine.steer import control_vector_from_prompts
 from mullama_media.engine.stream import Completion, StreamConfig, Timings, TokenData, TokenStream
@@ -44,9 +44,9 @@ __all__ = [
     "Probe",
     "ProbeResult",
     "Prompt",
-    "Sampler",
     "QuantizeParams",
     "QuantizePlan",
+    "Sampler",
     "SamplingParams",
     "StreamConfig",
     "SystemInfo",

@@ -116,8 +116,8 @@ class EngineParams:
     )
     speculative: str = option(
         default="off",
-        doc="Guess tokens and check several in one evaluation: lookup takes them from earlier text, "
-        "draft from a smaller model, mtp from the model's own further layers.",
+        doc="Guess tokens and check several in one evaluation: lookup takes them from earlier "
+        "text, draft from a smaller model, mtp from the model's own further layers.",
         choices=("off", "lookup", "draft", "mtp"),
     )
     draft_max: int = option(default=8, doc="Most tokens guessed at once.", ge=1, le=64)
