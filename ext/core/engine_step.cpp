@@ -123,6 +123,7 @@ void Engine::check(const Output & output) {
     const llama_seq_id seq = slot.seq();
     size_t accepted = 0;
     slot.count_guess(output.guess.size(), 0);
+    drafted_tokens_ += output.guess.size();
     while (true) {
         slot.token_evaluated();
         sample(slot, output.row + static_cast<int32_t>(accepted));
@@ -131,12 +132,11 @@ void Engine::check(const Output & output) {
         }
         ++accepted;
         slot.count_guess(0, 1);
+        ++accepted_tokens_;
     }
     if (output.guess.empty()) {
         return;
     }
-    drafted_tokens_ += output.guess.size();
-    accepted_tokens_ += accepted;
     if (accepted < output.guess.size()) {
         llama_memory_seq_rm(llama_get_memory(context_.get()), seq, slot.trace().positions(), -1);
         speculation_->keep_until(seq, slot.trace().positions());
