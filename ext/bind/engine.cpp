@@ -41,11 +41,12 @@ void bind_engine(nb::module_ & module) {
             "model"_a, "media"_a.none(), "params"_a)
         .def(
             "submit",
-            [](Engine & self, std::shared_ptr<Prompt> prompt, const SamplingParams & sampling, const Limits & limits) {
+            [](Engine & self, std::shared_ptr<Prompt> prompt, const SamplingParams & sampling, const Limits & limits,
+               std::shared_ptr<Grammar> grammar) {
                 const nb::gil_scoped_release release;
-                return self.submit(std::move(prompt), sampling, limits);
+                return self.submit(std::move(prompt), sampling, limits, std::move(grammar));
             },
-            "prompt"_a, "sampling"_a, "limits"_a)
+            "prompt"_a, "sampling"_a, "limits"_a, "grammar"_a.none() = nb::none())
         .def("close", &close_without_gil)
         .def_prop_ro("n_ctx", &Engine::n_ctx)
         .def_prop_ro("counters", &Engine::counters)

@@ -17,6 +17,8 @@ const char * class_of(Errc code) {
         case Errc::engine_closed: return "EngineClosedError";
         case Errc::context_overflow: return "ContextOverflowError";
         case Errc::decode: return "DecodeError";
+        case Errc::grammar: return "GrammarError";
+        case Errc::answer: return "AnswerFormatError";
     }
     return "MullamaError";
 }

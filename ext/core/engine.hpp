@@ -1,6 +1,7 @@
 // The one engine: a llama context, N sequences, and the thread that schedules them.
 #pragma once
 
+#include "grammar.hpp"
 #include "media.hpp"
 #include "model.hpp"
 #include "prompt.hpp"
@@ -47,9 +48,10 @@ class Engine {
     Engine(std::shared_ptr<const Model> model, std::shared_ptr<Media> media, const EngineParams & params);
     ~Engine(); // closes if close() was not called; prefer close(), which may block
 
-    // Queues a request; never blocks. Throws Error(context_overflow | engine_closed | ...).
+    // Queues a request; never blocks. Throws Error(context_overflow | engine_closed | grammar | ...).
+    // grammar: what the answer may be; null for the one the prompt's tools ask for, if they do.
     std::shared_ptr<Stream> submit(std::shared_ptr<const Prompt> prompt, const SamplingParams & sampling,
-                                   const Limits & limits);
+                                   const Limits & limits, GrammarPtr grammar = nullptr);
 
     // Ends every request with an engine_closed error and joins the thread: at most the rest of one
     // evaluation. Idempotent, thread-safe.

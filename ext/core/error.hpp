@@ -16,6 +16,8 @@ enum class Errc {
     engine_closed,
     context_overflow,
     decode,
+    grammar,
+    answer,
 };
 
 // what went wrong, where (a file, option or part; may be empty), and what to do (may be empty).

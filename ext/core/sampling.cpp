@@ -1,5 +1,7 @@
 #include "sampling.hpp"
 
+#include "token_table.hpp"
+
 #include <algorithm>
 #include <cmath>
 #include <random>
@@ -45,7 +47,7 @@ Sampler::Sampler(const SamplingParams & params, int32_t n_vocab)
         add(llama_sampler_init_temp(params.temperature));
         add(llama_sampler_init_dist(seed_));
     }
-    candidates_.resize(static_cast<size_t>(n_vocab));
+    candidates_.reserve(static_cast<size_t>(n_vocab));
 }
 
 void Sampler::remember(llama_token token) {
@@ -54,18 +56,39 @@ void Sampler::remember(llama_token token) {
     }
 }
 
-llama_token Sampler::sample(const float * logits) {
-    if (plain_greedy_) {
+llama_token Sampler::sample(const float * logits, TokenFilter * filter) {
+    llama_token token = pick(logits, nullptr);
+    while (filter != nullptr && token != LLAMA_TOKEN_NULL && !filter->allows(token)) {
+        const llama_token other = pick(logits, &filter->allowed());
+        token = other == token ? LLAMA_TOKEN_NULL : other; // the same again would go on for ever
+    }
+    if (token != LLAMA_TOKEN_NULL) {
+        remember(token);
+    }
+    return token;
+}
+
+llama_token Sampler::pick(const float * logits, const TokenMask * allowed) {
+    const auto may = [&](llama_token id) { return allowed == nullptr || allowed->has(id); };
+    if (plain_greedy_ && allowed == nullptr) {
         return static_cast<llama_token>(std::max_element(logits, logits + n_vocab_) - logits);
     }
+    candidates_.clear();
+    llama_token best = LLAMA_TOKEN_NULL;
     for (int32_t id = 0; id < n_vocab_; ++id) {
-        candidates_[static_cast<size_t>(id)] = {id, logits[id], 0.0F};
+        if (may(id)) {
+            best = best == LLAMA_TOKEN_NULL || logits[id] > logits[best] ? id : best;
+            if (!plain_greedy_) {
+                candidates_.push_back({id, logits[id], 0.0F});
+            }
+        }
+    }
+    if (plain_greedy_ || candidates_.empty()) {
+        return best;
     }
     llama_token_data_array array{candidates_.data(), candidates_.size(), -1, false};
     llama_sampler_apply(chain_.get(), &array);
-    const llama_token token = array.data[array.selected].id;
-    llama_sampler_accept(chain_.get(), token);
-    return token;
+    return array.data[array.selected].id;
 }
 
 TokenLogprobs Sampler::logprobs(const float * logits, llama_token token) const {

@@ -28,6 +28,16 @@ struct TokenLogprobs {
     std::vector<std::pair<llama_token, float>> top; // best first
 };
 
+class TokenMask;
+
+// Decides which tokens may come next (a grammar at work, see constraint.hpp).
+class TokenFilter {
+  public:
+    virtual ~TokenFilter() = default;
+    virtual bool allows(llama_token token) = 0;
+    virtual const TokenMask & allowed() = 0; // every token that is not refused so far
+};
+
 // The state of one request's chain; used by the engine's thread only.
 class Sampler {
   public:
@@ -36,8 +46,10 @@ class Sampler {
     // A prompt token: the penalties count it.
     void remember(llama_token token);
 
-    // logits: n_vocab floats, unchanged. The token is remembered for the penalties.
-    llama_token sample(const float * logits);
+    // logits: n_vocab floats, unchanged. The token is remembered for the penalties. With a filter:
+    // one it allows, LLAMA_TOKEN_NULL if there is none. The vocabulary is held against the filter
+    // only when the first choice is refused.
+    llama_token sample(const float * logits, TokenFilter * filter = nullptr);
 
     // Of the model's own distribution, before any sampler. Empty `top` when not asked for.
     TokenLogprobs logprobs(const float * logits, llama_token token) const;
@@ -46,6 +58,8 @@ class Sampler {
     uint32_t seed() const { return seed_; }
 
   private:
+    llama_token pick(const float * logits, const TokenMask * allowed);
+
     SamplingParams params_;
     int32_t n_vocab_;
     uint32_t seed_;

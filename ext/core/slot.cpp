@@ -1,5 +1,6 @@
 #include "slot.hpp"
 
+#include <algorithm>
 #include <utility>
 
 namespace mullama {
@@ -44,8 +45,30 @@ void Slot::token_evaluated() {
     ++rows_;
 }
 
+std::string Slot::piece(llama_token token, const Model & model) const {
+    const std::vector<llama_token> & shown = request_->prompt->shown_tokens();
+    return model.piece(token, std::find(shown.begin(), shown.end(), token) != shown.end());
+}
+
 bool Slot::sample(const float * logits, const Model & model, int32_t n_ctx) {
-    const llama_token token = sampler_->sample(logits);
+    llama_token token = LLAMA_TOKEN_NULL;
+    try {
+        if (const auto changed = stream()->take_grammar()) {
+            request_->constraint =
+                *changed ? std::make_unique<Constraint>(*changed, model, request_->prompt->shown_tokens()) : nullptr;
+        }
+        token = sampler_->sample(logits, request_->constraint.get());
+        if (token == LLAMA_TOKEN_NULL) {
+            throw Error(Errc::grammar, "no token of the model can go on as the grammar wants", {},
+                        "The model's vocabulary may lack its characters, or the grammar was set in the middle of one");
+        }
+        if (request_->constraint) {
+            request_->constraint->accept(token);
+        }
+    } catch (const Error & error) { // this request's fault alone
+        finish(Finish::error, error);
+        return true;
+    }
     if (timings_.generated_tokens == 0) {
         first_token_ = Clock::now();
         timings_.prefill_ms = ms_between(admitted_, first_token_);
@@ -56,13 +79,17 @@ bool Slot::sample(const float * logits, const Model & model, int32_t n_ctx) {
         return true;
     }
     ++timings_.generated_tokens;
-    TokenEvent event{token, text_->push(model.piece(token, false)), std::nullopt};
+    TokenEvent event{token, text_->push(piece(token, model)), std::nullopt};
     if (sampler_->wants_logprobs()) {
         event.logprobs = sampler_->logprobs(logits, token);
     }
     stream()->push(std::move(event));
     next_ = token;
     if (text_->stopped_by()) {
+        finish(Finish::stop);
+        return true;
+    }
+    if (request_->constraint && request_->constraint->finished()) {
         finish(Finish::stop);
         return true;
     }

@@ -1,6 +1,7 @@
 // One sequence of the context and the request that runs in it. Engine thread only.
 #pragma once
 
+#include "constraint.hpp"
 #include "prompt.hpp"
 #include "sampling.hpp"
 #include "stream.hpp"
@@ -27,6 +28,7 @@ struct Request {
     Limits limits;
     std::shared_ptr<Stream> stream;
     Clock::time_point submitted;
+    std::unique_ptr<Constraint> constraint; // null: the answer is free
 };
 
 class Slot {
@@ -58,6 +60,10 @@ class Slot {
 
     // Takes a token from the logits and sends it. True when the request has ended.
     bool sample(const float * logits, const Model & model, int32_t n_ctx);
+
+    // The text that stands for a token in the answer: the names of control tokens only where the
+    // prompt's format reads them.
+    std::string piece(llama_token token, const Model & model) const;
 
     // Ends the request and frees the slot.
     void finish(Finish finish, std::optional<Error> error = std::nullopt);

@@ -17,6 +17,8 @@
 
 namespace mullama {
 
+class Grammar;
+
 struct TokenEvent {
     llama_token token = 0;
     std::string text; // may be empty while a character or stop string is held back
@@ -79,12 +81,16 @@ class Stream {
     bool has_room() const;
     void push(TokenEvent event);
     void finish(Terminal terminal);
+    // The grammar that was set since the last call, if one was (null: none from now on).
+    std::optional<std::shared_ptr<const Grammar>> take_grammar();
     bool cancel_requested() const { return cancelled_.load(std::memory_order_relaxed); }
     bool subscribed() const { return subscribed_.load(std::memory_order_relaxed); }
 
     // Reader side.
     void subscribe(); // from now on events are announced through the mailbox
     void cancel(); // idempotent; the terminal event still comes
+    // For the tokens that are chosen from now on; those that wait to be read are chosen already.
+    void set_grammar(std::shared_ptr<const Grammar> grammar);
     // Waits for an event or the end; false on timeout.
     bool wait(std::chrono::milliseconds timeout) const;
     std::vector<TokenEvent> take();          // everything buffered; never blocks
@@ -98,6 +104,8 @@ class Stream {
     mutable std::condition_variable changed_;
     std::deque<TokenEvent> events_;
     std::optional<Terminal> terminal_;
+    std::optional<std::shared_ptr<const Grammar>> grammar_;
+    std::atomic<bool> grammar_set_{false};
     std::atomic<bool> cancelled_{false};
     std::atomic<bool> subscribed_{false};
 };
