@@ -18,9 +18,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mullama_media.engine import (
+        Answer,
         Completion,
+        Delta,
         Engine,
         EngineParams,
+        Grammar,
         Media,
         MediaParams,
         Message,
@@ -33,6 +36,8 @@ if TYPE_CHECKING:
         Timings,
         TokenData,
         TokenStream,
+        Tool,
+        ToolCall,
         system_info,
     )
     from mullama_media.errors import MullamaError
@@ -42,10 +47,13 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Answer",
     "AudioFrame",
     "Completion",
+    "Delta",
     "Engine",
     "EngineParams",
+    "Grammar",
     "Image",
     "Media",
     "MediaParams",
@@ -61,6 +69,8 @@ __all__ = [
     "Timings",
     "TokenData",
     "TokenStream",
+    "Tool",
+    "ToolCall",
     "system_info",
 ]
 

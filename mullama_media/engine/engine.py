@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
+from mullama_media.engine.grammar import Grammar
 from mullama_media.engine.model import Media, Model
 from mullama_media.engine.native import core
 from mullama_media.engine.params import EngineParams
@@ -18,6 +19,7 @@ from mullama_media.engine.prompt import Prompt
 from mullama_media.engine.pump import Pump
 from mullama_media.engine.sampling import SamplingParams
 from mullama_media.engine.stream import StreamConfig, TokenStream
+from mullama_media.engine.tools import Answer
 from mullama_media.errors import EngineClosedError
 
 __all__ = ["Counters", "Engine"]
@@ -85,6 +87,8 @@ class Engine:
         prompt: Prompt | Callable[[], Prompt],
         sampling: SamplingParams | None = None,
         config: StreamConfig | None = None,
+        *,
+        grammar: Grammar | None = None,
     ) -> TokenStream:
         """Queue a request and return its stream.
 
@@ -92,24 +96,37 @@ class Engine:
         inside a running event loop, on a worker thread, so that the loop is never blocked; errors
         it raises then appear where the stream is read.
 
+        With a `grammar` the answer is a text that the grammar matches, unless `max_tokens` or a
+        stop text cuts it off. A prompt whose tools constrain the answer takes no other grammar.
+
         Raises:
             ContextOverflowError: the prompt does not fit `n_ctx`.
+            GrammarError: the grammar names a token that the model does not have.
+            InvalidOptionError: a grammar beside that of the prompt's tools.
             EngineClosedError: the engine was closed.
         """
         sampling = sampling or SamplingParams()
         config = config or StreamConfig()
 
+        prompts: list[Prompt] = []
+        call_ids: list[str] = []
+
         def start() -> Any:
             made = prompt if isinstance(prompt, Prompt) else prompt()
-            return self._native.submit(made._native, sampling, config)
+            prompts.append(made)
+            native = grammar._native if grammar is not None else None
+            return self._native.submit(made._native, sampling, config, native)
+
+        def parse(text: str, partial: bool) -> Answer:
+            return prompts[0].parse(text, partial=partial, call_ids=call_ids)
 
         if self.closed:
             raise EngineClosedError("the engine is closed", hint="Make a new one")
         if isinstance(prompt, Prompt) or not _in_event_loop():
             done: concurrent.futures.Future[Any] = concurrent.futures.Future()
             done.set_result(start())
-            return TokenStream(done, self._get_pump)
-        return TokenStream(self._get_workers().submit(start), self._get_pump)
+            return TokenStream(done, self._get_pump, parse)
+        return TokenStream(self._get_workers().submit(start), self._get_pump, parse)
 
     def close(self) -> None:
         """End all requests, stop the thread, free the context. Idempotent.
