@@ -1,5 +1,6 @@
 #include "chat.hpp"
 
+#include "chat_generic.hpp"
 #include "error.hpp"
 
 #include "llama.h"
@@ -88,9 +89,11 @@ GrammarPtr grammar_of(const common_chat_params & params) {
     return grammar->when(std::move(waiting));
 }
 
+bool wants_tools(const ChatOptions & options) { return !options.tools.empty() && options.tool_choice != "none"; }
+
 std::shared_ptr<ChatFormat> format_of(const common_chat_params & params, const ChatOptions & options) {
     auto format = std::make_shared<ChatFormat>();
-    const bool tools = !options.tools.empty() && options.tool_choice != "none";
+    const bool tools = wants_tools(options);
     format->grammar = tools ? grammar_of(params) : nullptr;
     format->stops = params.additional_stops;
     format->preserved = params.preserved_tokens;
@@ -102,6 +105,26 @@ std::shared_ptr<ChatFormat> format_of(const common_chat_params & params, const C
     }
     format->parser = std::move(parser);
     return format;
+}
+
+// The model's template renders words alone; grammar and parser are those of the generic format.
+ChatRendered render_generic(const common_chat_templates * own, const std::vector<ChatMessage> & messages,
+                            const ChatOptions & options, const common_chat_templates_inputs & inputs) {
+    static const common_chat_templates_ptr generic = common_chat_templates_init(nullptr, generic_tool_template());
+    common_chat_templates_inputs plain = inputs;
+    plain.tools.clear();
+    plain.messages.clear();
+    for (const ChatMessage & message : with_tools_as_text(messages, options)) {
+        plain.messages.push_back(to_upstream(message));
+    }
+    const common_chat_params rendered = common_chat_templates_apply(own, plain);
+    common_chat_params params = common_chat_templates_apply(generic.get(), inputs);
+    params.additional_stops = rendered.additional_stops;
+    ChatRendered out{rendered.prompt, format_of(params, options)};
+    if (options.tool_choice == "required") { // upstream's lets any text come before the call
+        out.format->grammar = Grammar::gbnf(params.grammar, "tool-calls");
+    }
+    return out;
 }
 
 } // namespace
@@ -161,8 +184,15 @@ ChatRendered ChatTemplate::render(const std::vector<ChatMessage> & messages, con
         common_chat_templates_inputs inputs = inputs_of(messages, options);
         inputs.add_bos = add_bos_;
         inputs.add_eos = add_eos_;
-        const common_chat_params params = common_chat_templates_apply(templates_.get(), inputs);
-        return {params.prompt, format_of(params, options)};
+        const bool tools = wants_tools(options);
+        const bool native = !tools || common_chat_templates_get_caps(templates_.get()).at("supports_tool_calls");
+        if (native) {
+            const common_chat_params params = common_chat_templates_apply(templates_.get(), inputs);
+            if (!tools || options.tool_choice != "required" || !params.grammar.empty()) {
+                return {params.prompt, format_of(params, options)};
+            }
+        }
+        return render_generic(templates_.get(), messages, options, inputs);
     } catch (const Error &) {
         throw;
     } catch (const std::exception & error) {
