@@ -122,7 +122,7 @@ ChatRendered render_generic(const common_chat_templates * own, const std::vector
     params.additional_stops = rendered.additional_stops;
     ChatRendered out{rendered.prompt, format_of(params, options)};
     if (options.tool_choice == "required") { // upstream's lets any text come before the call
-        out.format->grammar = Grammar::gbnf(params.grammar, "tool-calls");
+        out.format->grammar = Grammar::gbnf(params.grammar, options.parallel_tool_calls ? "tool-calls" : "tool-call");
     }
     return out;
 }

@@ -442,7 +442,7 @@ class Parser {
         int32_t levels = 0;
         for (const GbnfNode * inner = &node; inner->kind == GbnfNode::Kind::repeat; inner = &inner->children[0]) {
             if (++levels > 10) {
-                fail("more than 10 repetitions on one item");
+                fail_at(start, "more than 10 repetitions on one item");
             }
         }
         item = std::move(node);

@@ -69,6 +69,17 @@ def run(
     stop: Annotated[
         list[str] | None, typer.Option(metavar="TEXT", help="Ends the answer. Repeatable.")
     ] = None,
+    grammar: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="The answer must match this GBNF grammar."),
+    ] = None,
+    json_schema: Annotated[
+        str | None,
+        typer.Option(metavar="FILE|JSON", help="The answer is JSON, valid under this schema."),
+    ] = None,
+    regex: Annotated[
+        str | None, typer.Option(metavar="PATTERN", help="The answer must match this expression.")
+    ] = None,
     context: Annotated[
         int | None, typer.Option("--context", "-c", help="Context in tokens. [4096]")
     ] = None,
@@ -93,6 +104,8 @@ def run(
         mullama run hf:ggml-org/SmolVLM-500M-Instruct-GGUF -i photo.jpg "Describe it."
 
         echo "Tell me a joke" | mullama run tiny-omni
+
+        mullama run tiny-omni "A city" --json-schema '{"type": "object", "properties": {...}}'
     """
     from mullama_media.cli import run as command
 
@@ -108,6 +121,7 @@ def run(
         raw=raw,
         as_json=json,
         stats=stats,
+        constraint=given(grammar=grammar, json_schema=json_schema, regex=regex),
         sampling=given(temperature=temperature, top_k=top_k, top_p=top_p, seed=seed),
         config=given(max_tokens=max_tokens, stop=stop),
         engine=given(n_ctx=context, threads=threads),
