@@ -70,7 +70,7 @@ def test_gbnf_matches_whole_texts():
         ('root ::= !"a"', 1, 11, "'<' of a token"),
         ('root ::= root "a" | "b"', 1, 10, "left recursion"),
         ('root ::= x "a"\nx ::= y*\ny ::= x | "b"', 3, 7, "left recursion"),
-        ('root ::= "a"? [b]* root | "c"', 1, 19, "left recursion"),
+        ('root ::= "a"? [b]* root | "c"', 1, 20, "left recursion"),
         ('root ::= "a" root', 1, 10, "never ends"),
         ('root ::= "a"\nloose ::= "(" loose ")"', 2, 11, "never ends"),
     ],
