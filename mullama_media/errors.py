@@ -5,6 +5,7 @@ can catch broadly or exactly::
 
     MullamaError
     ├── InvalidOptionError (ValueError)      an option or argument out of its range
+    ├── GrammarError (ValueError)            a grammar, schema or pattern cannot be used
     ├── MissingExtraError (ImportError)      an optional dependency is not installed
     ├── ModelError
     │   ├── ModelLoadError (OSError)         a model file is missing, broken or does not fit
@@ -18,6 +19,7 @@ can catch broadly or exactly::
     │   ├── EngineClosedError (RuntimeError) the engine was closed
     │   ├── ContextOverflowError (ValueError)  a prompt does not fit the context
     │   ├── OverloadedError (RuntimeError)   too many requests are waiting
+    │   ├── AnswerFormatError (ValueError)   an answer is not in the format that was asked for
     │   └── DecodeError (RuntimeError)       the backend failed while evaluating
     └── HubError
         ├── ModelNameError (ValueError)      a model name means nothing to us
@@ -31,9 +33,11 @@ only place that turns it into the class here.
 from __future__ import annotations
 
 import os
+import re
 
 __all__ = [
     "CallbackError",
+    "AnswerFormatError",
     "ChatTemplateError",
     "ChecksumError",
     "ContextOverflowError",
@@ -41,6 +45,7 @@ __all__ = [
     "DownloadError",
     "EngineClosedError",
     "EngineError",
+    "GrammarError",
     "HubError",
     "InvalidOptionError",
     "MediaError",
@@ -89,6 +94,34 @@ def _rebuild(
 
 class InvalidOptionError(MullamaError, ValueError):
     """An option or argument is out of its range."""
+
+
+class GrammarError(MullamaError, ValueError):
+    """A grammar, JSON schema or pattern is wrong, too large, or asks for what is not supported.
+
+    `where` is "line L, column C" for GBNF, "position P" for a pattern, and a JSON pointer such as
+    "#/properties/age/multipleOf" for a schema. A request ends with it when no token of the model
+    can go on as its grammar wants.
+    """
+
+    @property
+    def line(self) -> int | None:
+        """Line of the GBNF text, from 1."""
+        return self._number("line")
+
+    @property
+    def column(self) -> int | None:
+        """Column of the GBNF text in characters, from 1."""
+        return self._number("column")
+
+    @property
+    def position(self) -> int | None:
+        """Index of the character in a pattern, from 0."""
+        return self._number("position")
+
+    def _number(self, name: str) -> int | None:
+        found = re.search(rf"\b{name} (\d+)$|\b{name} (\d+),", self.where or "")
+        return int(found[1] or found[2]) if found else None
 
 
 class MissingExtraError(MullamaError, ImportError):
@@ -149,6 +182,8 @@ class ContextOverflowError(EngineError, ValueError):
 
 class OverloadedError(EngineError, RuntimeError):
     """As many requests wait as may (`EngineParams.max_queue`); try again later."""
+class AnswerFormatError(EngineError, ValueError):
+    """An answer is not what its prompt or caller asked for: broken JSON or a broken tool call."""
 
 
 class DecodeError(EngineError, RuntimeError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import dataclasses
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -15,11 +16,13 @@ import numpy as np
 from mullama_media import hub
 from mullama_media.audio import files, resample, split
 from mullama_media.engine.engine import Engine
+from mullama_media.engine.grammar import Grammar
 from mullama_media.engine.model import Media, Model
 from mullama_media.engine.params import EngineParams, MediaParams, ModelParams
 from mullama_media.engine.prompt import Message, Part, Prompt
 from mullama_media.engine.sampling import SamplingParams
 from mullama_media.engine.stream import Completion, StreamConfig, TokenStream
+from mullama_media.engine.tools import Tool
 from mullama_media.errors import MediaError, ModelCapabilityError, MullamaError
 from mullama_media.frames import AudioFrame, Image
 from mullama_media.options import replace
@@ -106,6 +109,8 @@ class MultimodalProcessor:
         *,
         system: str | None = None,
         raw: bool = False,
+        tools: Sequence[Tool] = (),
+        tool_choice: str = "auto",
         template_args: Mapping[str, Any] | None = None,
     ) -> Prompt:
         """Decode, resample, preprocess and tokenise; what `stream` submits. Blocks.
@@ -114,6 +119,7 @@ class MultimodalProcessor:
             content: text, parts or messages.
             system: a system message to put first.
             raw: no chat template: the content is what the model continues, as base models want.
+            tools, tool_choice: what the model may or must call, see `Prompt.of_messages`.
             template_args: variables for the chat template.
 
         Raises:
@@ -122,7 +128,7 @@ class MultimodalProcessor:
             ChatTemplateError: the model's template is missing or refused the messages.
         """
         messages = [
-            Message(m.role, [p for item in m.parts for p in self._parts(item)])
+            dataclasses.replace(m, parts=[p for item in m.parts for p in self._parts(item)])
             for m in _messages(content)
         ]
         if raw:
@@ -133,7 +139,12 @@ class MultimodalProcessor:
         if system is not None:
             messages.insert(0, Message("system", [system]))
         return Prompt.of_messages(
-            self.model, messages, media=self.media, template_args=template_args
+            self.model,
+            messages,
+            media=self.media,
+            tools=tools,
+            tool_choice=tool_choice,
+            template_args=template_args,
         )
 
     def stream(
@@ -144,18 +155,29 @@ class MultimodalProcessor:
         raw: bool = False,
         sampling: SamplingParams | None = None,
         config: StreamConfig | None = None,
+        grammar: Grammar | None = None,
+        tools: Sequence[Tool] = (),
+        tool_choice: str = "auto",
     ) -> TokenStream:
         """Ask, and read the answer as it is generated.
+
+        With a `grammar` the answer is a text that it matches (see `Engine.submit`); with `tools`,
+        `Completion.answer` holds what the model calls.
 
         Inside a running event loop the content is prepared on a worker thread and this returns at
         once; elsewhere it is prepared here. Errors of the content are raised here or, in the first
         case, where the stream is read.
 
         Raises:
-            As `prepare`, and ContextOverflowError, EngineClosedError.
+            As `prepare` and `Engine.submit`.
         """
         return self.engine.submit(
-            lambda: self.prepare(content, system=system, raw=raw), sampling, config
+            lambda: self.prepare(
+                content, system=system, raw=raw, tools=tools, tool_choice=tool_choice
+            ),
+            sampling,
+            config,
+            grammar=grammar,
         )
 
     def generate(
@@ -166,10 +188,20 @@ class MultimodalProcessor:
         raw: bool = False,
         sampling: SamplingParams | None = None,
         config: StreamConfig | None = None,
+        grammar: Grammar | None = None,
+        tools: Sequence[Tool] = (),
+        tool_choice: str = "auto",
     ) -> Completion:
         """Ask, and wait for the whole answer. Blocks; in asyncio, `await stream(...)` instead."""
         return self.stream(
-            content, system=system, raw=raw, sampling=sampling, config=config
+            content,
+            system=system,
+            raw=raw,
+            sampling=sampling,
+            config=config,
+            grammar=grammar,
+            tools=tools,
+            tool_choice=tool_choice,
         ).result()
 
     def generate_batch(
@@ -179,11 +211,13 @@ class MultimodalProcessor:
         system: str | None = None,
         sampling: SamplingParams | None = None,
         config: StreamConfig | None = None,
+        grammar: Grammar | None = None,
     ) -> list[Completion | MullamaError]:
         """Ask many times at once; answers come in the order of the questions. Blocks.
 
         A question that fails puts its error in its place and disturbs no other. Decoding of files
-        runs ahead of the engine in worker threads, a bounded number of questions at a time.
+        runs ahead of the engine in worker threads, a bounded number of questions at a time. A
+        `grammar` holds for every answer.
         """
         config = config or StreamConfig()
         # Answers are read in order; room for a whole one keeps those behind from pausing.
@@ -193,7 +227,7 @@ class MultimodalProcessor:
         def begin(content: Input) -> TokenStream | MullamaError:
             try:
                 prompt = self.prepare(content, system=system)
-                return self.engine.submit(prompt, sampling, config)
+                return self.engine.submit(prompt, sampling, config, grammar=grammar)
             except MullamaError as error:
                 return error
 

@@ -8,6 +8,7 @@ namespace mullama::bind {
 void bind_errors();
 void bind_backend(nb::module_ & module);
 void bind_model(nb::module_ & module);
+void bind_grammar(nb::module_ & module);
 void bind_prompt(nb::module_ & module);
 void bind_sampling(nb::module_ & module);
 void bind_stream(nb::module_ & module);

@@ -20,6 +20,8 @@ const char * class_of(Errc code) {
         case Errc::decode: return "DecodeError";
         case Errc::quantize: return "QuantizeError";
         case Errc::quantize_cancelled: return "QuantizeCancelledError";
+        case Errc::grammar: return "GrammarError";
+        case Errc::answer: return "AnswerFormatError";
     }
     return "MullamaError";
 }

@@ -6,6 +6,7 @@ NB_MODULE(_core, module) {
     bind_errors();
     bind_backend(module);
     bind_model(module);
+    bind_grammar(module);
     bind_prompt(module);
     bind_sampling(module);
     bind_stream(module);

@@ -44,6 +44,53 @@ std::vector<PromptPart> parts_of(const nb::list & parts, bool parse_special) {
     return out;
 }
 
+template <class T> void read(const nb::handle & from, const char * name, T & to) {
+    to = nb::cast<T>(from[nb::str(name)]);
+}
+
+std::vector<ChatToolCall> calls_of(const nb::handle & calls) {
+    std::vector<ChatToolCall> out;
+    for (const nb::handle call : calls) {
+        out.push_back({nb::cast<std::string>(call[0]), nb::cast<std::string>(call[1]), nb::cast<std::string>(call[2])});
+    }
+    return out;
+}
+
+// A dict: role, parts, tool_calls (id, name, arguments), reasoning, tool_name, tool_call_id.
+PromptMessage message_of(const nb::handle & message) {
+    PromptMessage out;
+    read(message, "role", out.role);
+    out.parts = parts_of(nb::cast<nb::list>(message["parts"]), true);
+    out.tool_calls = calls_of(message["tool_calls"]);
+    read(message, "reasoning", out.reasoning);
+    read(message, "tool_name", out.tool_name);
+    read(message, "tool_call_id", out.tool_call_id);
+    return out;
+}
+
+ChatOptions options_of(const nb::dict & options) {
+    ChatOptions out;
+    read(options, "enable_thinking", out.enable_thinking);
+    read(options, "kwargs", out.kwargs);
+    read(options, "tool_choice", out.tool_choice);
+    read(options, "parallel_tool_calls", out.parallel_tool_calls);
+    read(options, "reasoning_format", out.reasoning_format);
+    read(options, "template_text", out.template_text);
+    for (const nb::handle tool : options["tools"]) {
+        out.tools.push_back({nb::cast<std::string>(tool[0]), nb::cast<std::string>(tool[1]), nb::cast<std::string>(tool[2])});
+    }
+    return out;
+}
+
+// (content, reasoning, [(id, name, arguments), ...])
+nb::tuple tuple_of(const ChatAnswer & answer) {
+    nb::list calls;
+    for (const ChatToolCall & call : answer.tool_calls) {
+        calls.append(nb::make_tuple(call.id, call.name, call.arguments));
+    }
+    return nb::make_tuple(answer.content, answer.reasoning, calls);
+}
+
 } // namespace
 
 void bind_prompt(nb::module_ & module) {
@@ -53,6 +100,22 @@ void bind_prompt(nb::module_ & module) {
 
     nb::class_<Prompt>(module, "Prompt", "Tokenised and preprocessed; may be submitted any number of times.")
         .def_prop_ro("n_tokens", [](const Prompt & self) { return self.n_tokens; })
+        .def_prop_ro("of_messages", [](const Prompt & self) { return self.format != nullptr; })
+        .def(
+            "parse",
+            [](const Prompt & self, const std::string & text, bool partial) {
+                ChatAnswer answer;
+                {
+                    const nb::gil_scoped_release release;
+                    answer = self.format ? self.format->parse(text, partial) : ChatAnswer{text, "", {}};
+                }
+                return tuple_of(answer);
+            },
+            "text"_a, "partial"_a, "(content, reasoning, [(id, name, arguments), ...])")
+        .def_prop_ro("tool_grammar",
+                     [](const Prompt & self) {
+                         return self.format ? std::const_pointer_cast<Grammar>(self.format->grammar) : nullptr;
+                     })
         .def_prop_ro("n_pos", [](const Prompt & self) { return self.n_pos; })
         .def_prop_ro("has_media", [](const Prompt & self) { return self.has_media; })
         .def_prop_ro(
@@ -79,18 +142,16 @@ void bind_prompt(nb::module_ & module) {
     module.def(
         "prompt_of_messages",
         [](std::shared_ptr<Model> model, std::shared_ptr<Media> media,
-           const std::vector<std::pair<std::string, nb::list>> & messages, bool add_generation_prompt,
-           bool enable_thinking, std::map<std::string, std::string> kwargs) {
+           const nb::list & messages, const nb::dict & options) {
             std::vector<PromptMessage> native;
-            for (const auto & [role, parts] : messages) {
-                native.push_back({role, parts_of(parts, true)});
+            for (const nb::handle message : messages) {
+                native.push_back(message_of(message));
             }
-            const ChatOptions options{add_generation_prompt, enable_thinking, std::move(kwargs)};
+            const ChatOptions chat = options_of(options);
             const nb::gil_scoped_release release;
-            return std::const_pointer_cast<Prompt>(prompt_of_messages(*model, media.get(), native, options));
+            return std::const_pointer_cast<Prompt>(prompt_of_messages(*model, media.get(), native, chat));
         },
-        "model"_a, "media"_a.none(), "messages"_a, nb::kw_only(), "add_generation_prompt"_a, "enable_thinking"_a,
-        "kwargs"_a);
+        "model"_a, "media"_a.none(), "messages"_a, "options"_a);
 }
 
 } // namespace mullama::bind

@@ -1,5 +1,6 @@
 #include "arrays.hpp"
 #include "bind.hpp"
+#include "grammar.hpp"
 #include "stream.hpp"
 
 using namespace nb::literals;
@@ -74,6 +75,10 @@ void bind_stream(nb::module_ & module) {
         .def_prop_ro("id", &Stream::id)
         .def("subscribe", &Stream::subscribe)
         .def("cancel", &Stream::cancel)
+        .def(
+            "set_grammar",
+            [](Stream & self, std::shared_ptr<Grammar> grammar) { self.set_grammar(std::move(grammar)); },
+            "grammar"_a.none())
         .def(
             "wait", [](const Stream & self, int ms) { return self.wait(std::chrono::milliseconds(ms)); },
             "timeout_ms"_a, nb::call_guard<nb::gil_scoped_release>())

@@ -11,6 +11,7 @@ nanobind_add_module(_core NB_STATIC NB_DOMAIN mullama STABLE_ABI
   bind/backend.cpp
   bind/engine.cpp
   bind/errors.cpp
+  bind/grammar.cpp
   bind/model.cpp
   bind/module.cpp
   bind/prompt.cpp

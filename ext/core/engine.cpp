@@ -21,6 +21,26 @@ Error closed_error() {
     return {Errc::engine_closed, "the engine is closed", {}, "Make a new one; a closed engine takes no requests"};
 }
 
+// The prompt's format may end an answer by texts of its own.
+Limits with_stops(Limits limits, const Prompt & prompt) {
+    if (prompt.format) {
+        limits.stop.insert(limits.stop.end(), prompt.format->stops.begin(), prompt.format->stops.end());
+    }
+    return limits;
+}
+
+std::unique_ptr<Constraint> constraint_of(const Model & model, const Prompt & prompt, GrammarPtr grammar) {
+    const GrammarPtr own = prompt.format ? prompt.format->grammar : nullptr;
+    if (grammar && own) {
+        throw Error(Errc::invalid_option, "the prompt's tools constrain the answer already", "grammar",
+                    "Leave the grammar out, or make the prompt with tool_choice=\"none\"");
+    }
+    if (!grammar && !own) {
+        return nullptr;
+    }
+    return std::make_unique<Constraint>(grammar ? std::move(grammar) : own, model, prompt.shown_tokens());
+}
+
 } // namespace
 
 Engine::Engine(std::shared_ptr<const Model> model, std::shared_ptr<Media> media, const EngineParams & params,
@@ -54,7 +74,9 @@ Engine::Engine(std::shared_ptr<const Model> model, std::shared_ptr<Media> media,
 Engine::~Engine() { close(); }
 
 std::shared_ptr<Stream> Engine::submit(std::shared_ptr<const Prompt> prompt, const SamplingParams & sampling,
-                                       const Limits & limits, bool asks_for_logits) {
+                                       const Limits & asked, bool asks_for_logits, GrammarPtr grammar) {
+    const Limits limits = with_stops(asked, *prompt);
+    std::unique_ptr<Constraint> constraint = constraint_of(*model_, *prompt, std::move(grammar));
     if (prompt->n_pos >= n_ctx_ || prompt->n_tokens >= n_ctx_) {
         throw Error(Errc::context_overflow,
                     "the prompt takes " + std::to_string(std::max(prompt->n_pos, prompt->n_tokens)) +
@@ -69,6 +91,7 @@ std::shared_ptr<Stream> Engine::submit(std::shared_ptr<const Prompt> prompt, con
         }
     }
     auto request = make_request(*model_, std::move(prompt), sampling, limits, asks_for_logits);
+    request->constraint = std::move(constraint);
     std::shared_ptr<Stream> stream;
     {
         const std::lock_guard lock(queue_mutex_);

@@ -4,6 +4,7 @@
 #include "context_params.hpp"
 #include "encoder.hpp"
 #include "queue.hpp"
+#include "grammar.hpp"
 #include "slot.hpp"
 #include "speculation.hpp"
 
@@ -60,9 +61,10 @@ class Engine {
            std::shared_ptr<const Model> draft);
     ~Engine(); // closes if close() was not called; prefer close(), which may block
 
-    // Queues a request; never blocks. Throws Error(context_overflow | overloaded | engine_closed | ...).
+    // Queues a request; never blocks. Throws Error(context_overflow | overloaded | engine_closed | grammar | ...).
+    // grammar: what the answer may be; null for the one the prompt's tools ask for, if they do.
     std::shared_ptr<Stream> submit(std::shared_ptr<const Prompt> prompt, const SamplingParams & sampling,
-                                   const Limits & limits, bool asks_for_logits = false);
+                                   const Limits & limits, bool asks_for_logits = false, GrammarPtr grammar = nullptr);
 
     // Ends every request with an engine_closed error and joins the thread: at most the rest of one
     // evaluation. Idempotent, thread-safe.

@@ -19,6 +19,8 @@ enum class Errc {
     decode,
     quantize,
     quantize_cancelled,
+    grammar,
+    answer,
 };
 
 // what went wrong, where (a file, option or part; may be empty), and what to do (may be empty).

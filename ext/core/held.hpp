@@ -1,9 +1,11 @@
 // Tokens that are not sent yet, because a banned string may begin in them.
 #pragma once
 
+#include "constraint.hpp"
 #include "sampling.hpp"
 
 #include <deque>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -14,6 +16,7 @@ namespace mullama {
 struct Draw {
     std::vector<float> logits;
     Sampler::State before;
+    std::shared_ptr<const Constraint> constraint;
     std::vector<llama_token> forbidden;
     llama_pos position = 0; // of the chosen token
     int32_t rows = 0;       // in the KV cache before it

@@ -101,6 +101,11 @@ std::string Model::detokenize(const std::vector<llama_token> & tokens, bool spec
     return text;
 }
 
+const TokenTable & Model::token_table() const {
+    std::call_once(table_once_, [this] { table_ = std::make_unique<TokenTable>(vocab()); });
+    return *table_;
+}
+
 std::string Model::piece(llama_token token, bool special) const {
     char small[64];
     int32_t length = llama_token_to_piece(vocab(), token, small, sizeof(small), 0, special);

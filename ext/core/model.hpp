@@ -5,12 +5,15 @@
 #include "chat.hpp"
 #include "error.hpp"
 
+#include "token_table.hpp"
+
 #include "llama-cpp.h"
 
 #include <atomic>
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -65,6 +68,7 @@ class Model {
     std::string detokenize(const std::vector<llama_token> & tokens, bool special) const;
     std::string piece(llama_token token, bool special) const; // raw bytes; may end inside a character
     bool is_eog(llama_token token) const { return llama_vocab_is_eog(vocab(), token); }
+    const TokenTable & token_table() const; // made at the first call
 
     const ChatTemplate & chat_template() const { return *chat_; } // throws if the model has none
 
@@ -78,6 +82,8 @@ class Model {
     bool vocab_only_ = false;
     llama_model_ptr model_;
     std::unique_ptr<ChatTemplate> chat_;
+    mutable std::once_flag table_once_;
+    mutable std::unique_ptr<TokenTable> table_;
 };
 
 } // namespace mullama

@@ -80,6 +80,11 @@ std::vector<PromptChunk> text_chunks(const Model & model, const std::vector<Prom
 
 } // namespace
 
+const std::vector<llama_token> & Prompt::shown_tokens() const {
+    static const std::vector<llama_token> none;
+    return format ? format->shown : none;
+}
+
 std::shared_ptr<const Prompt> prompt_of_parts(const Model & model, const Media * media,
                                               const std::vector<PromptPart> & parts, bool add_special) {
     auto prompt = std::make_shared<Prompt>();
@@ -107,7 +112,7 @@ std::shared_ptr<const Prompt> prompt_of_messages(const Model & model, const Medi
     Marks marks;
     std::vector<ChatMessage> rendered;
     for (const PromptMessage & message : messages) {
-        ChatMessage out{message.role, {}};
+        ChatMessage out{message.role, {}, message.tool_calls, message.reasoning, message.tool_name, message.tool_call_id};
         const bool foreign = message.role == "user" || message.role == "tool";
         for (const PromptPart & part : message.parts) {
             if (part.medium) {
@@ -120,7 +125,25 @@ std::shared_ptr<const Prompt> prompt_of_messages(const Model & model, const Medi
         }
         rendered.push_back(std::move(out));
     }
-    return prompt_of_parts(model, media, marks.split(model.chat_template().render(rendered, options)), true);
+    for (const ChatTool & tool : options.tools) {
+        if (holds_control_tokens(model, tool.name + tool.description + tool.parameters)) {
+            throw Error(Errc::invalid_option, "its description holds the text of a control token", tool.name,
+                        "A tool that others describe could take over the conversation so; reword it");
+        }
+    }
+    const auto own = options.template_text.empty() ? nullptr : ChatTemplate::of(model.get(), options.template_text);
+    const ChatTemplate & chat = own ? *own : model.chat_template();
+    const ChatRendered out = chat.render(rendered, options);
+    const auto made = prompt_of_parts(model, media, marks.split(out.prompt), true);
+    auto prompt = std::make_shared<Prompt>(*made);
+    for (const std::string & name : out.format->preserved) {
+        const auto tokens = model.tokenize(name, false, true);
+        if (tokens.size() == 1) {
+            out.format->shown.push_back(tokens[0]);
+        }
+    }
+    prompt->format = out.format;
+    return prompt;
 }
 
 } // namespace mullama

@@ -15,11 +15,19 @@ struct Prompt {
     int32_t n_tokens = 0; // rows to evaluate
     int32_t n_pos = 0;    // positions they take
     bool has_media = false;
+    std::shared_ptr<const ChatFormat> format; // of messages: how the answer to them is written
+
+    // Control tokens whose names are part of the answer's text.
+    const std::vector<llama_token> & shown_tokens() const;
 };
 
 struct PromptMessage {
     std::string role;
     std::vector<PromptPart> parts;
+    std::vector<ChatToolCall> tool_calls{}; // of an assistant
+    std::string reasoning{};                // of an assistant
+    std::string tool_name{};                // of a tool's answer
+    std::string tool_call_id{};             // likewise
 };
 
 // Plain parts, for completion. media may be null when no part is a medium.

@@ -1,6 +1,7 @@
 // What is asked of the engine, made ready on the caller's thread.
 #pragma once
 
+#include "constraint.hpp"
 #include "prompt.hpp"
 #include "sampling.hpp"
 #include "stream.hpp"
@@ -39,6 +40,7 @@ struct Request {
     Clock::time_point submitted = Clock::now();
 
     std::unique_ptr<Sampler> sampler;
+    std::unique_ptr<Constraint> constraint; // null: the answer is free
     std::unique_ptr<TextStream> text;
     std::vector<llama_token> end_tokens; // the model's own ends; only listed where they may be forbidden
 

@@ -3,6 +3,7 @@
 #include "chain.hpp"
 #include "error.hpp"
 #include "model.hpp"
+#include "token_table.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -76,7 +77,7 @@ void Sampler::accept(llama_token token) {
 
 // Candidates that are banned or not a number are left out, so that no sampler meets them.
 void Sampler::fill(const float * logits, const std::vector<llama_token> & forbidden,
-                   std::vector<llama_token_data> & candidates) const {
+                   const TokenMask * allowed, std::vector<llama_token_data> & candidates) const {
     candidates.resize(static_cast<size_t>(n_vocab_));
     for (int32_t id = 0; id < n_vocab_; ++id) {
         candidates[static_cast<size_t>(id)] = {id, logits[id], 0.0F};
@@ -89,17 +90,33 @@ void Sampler::fill(const float * logits, const std::vector<llama_token> & forbid
             candidates[static_cast<size_t>(token)].logit = -INFINITY;
         }
     }
-    std::erase_if(candidates, [](const llama_token_data & candidate) { return !(candidate.logit > -INFINITY); });
-    if (candidates.empty()) {
+    std::erase_if(candidates, [allowed](const llama_token_data & candidate) {
+        return !(candidate.logit > -INFINITY) || (allowed != nullptr && !allowed->has(candidate.id));
+    });
+    if (candidates.empty() && allowed == nullptr) {
         throw Error(Errc::decode, "no token is left to choose: all are banned, or the model's logits are not numbers");
     }
 }
 
-llama_token Sampler::sample(const float * logits, const std::vector<llama_token> & forbidden) {
-    if (greedy_ && !chain_ && params_.logit_bias.empty() && never_.empty() && forbidden.empty()) {
+llama_token Sampler::sample(const float * logits, const std::vector<llama_token> & forbidden,
+                            TokenFilter * filter) {
+    llama_token token = pick(logits, forbidden, nullptr);
+    while (filter != nullptr && token != LLAMA_TOKEN_NULL && !filter->allows(token)) {
+        const llama_token other = pick(logits, forbidden, &filter->allowed());
+        token = other == token ? LLAMA_TOKEN_NULL : other; // the same again would go on for ever
+    }
+    return token;
+}
+
+llama_token Sampler::pick(const float * logits, const std::vector<llama_token> & forbidden,
+                          const TokenMask * allowed) {
+    if (allowed == nullptr && greedy_ && !chain_ && params_.logit_bias.empty() && never_.empty() && forbidden.empty()) {
         return static_cast<llama_token>(std::max_element(logits, logits + n_vocab_) - logits);
     }
-    fill(logits, forbidden, candidates_);
+    fill(logits, forbidden, allowed, candidates_);
+    if (candidates_.empty()) {
+        return LLAMA_TOKEN_NULL;
+    }
     llama_token_data_array array{candidates_.data(), candidates_.size(), -1, false};
     if (chain_) {
         llama_sampler_apply(chain_.get(), &array);
@@ -110,7 +127,7 @@ llama_token Sampler::sample(const float * logits, const std::vector<llama_token>
 
 std::vector<llama_token_data> Sampler::apply(const float * logits) const {
     std::vector<llama_token_data> candidates;
-    fill(logits, {}, candidates);
+    fill(logits, {}, nullptr, candidates);
     llama_token_data_array array{candidates.data(), candidates.size(), -1, false};
     const State copy = save();
     if (copy.chain) {

@@ -53,6 +53,16 @@ struct TokenLogprobs {
     std::vector<std::pair<llama_token, float>> top; // best first
 };
 
+class TokenMask;
+
+// Decides which tokens may come next (a grammar at work, see constraint.hpp).
+class TokenFilter {
+  public:
+    virtual ~TokenFilter() = default;
+    virtual bool allows(llama_token token) = 0;
+    virtual const TokenMask & allowed() = 0; // every token that is not refused so far
+};
+
 // The state of one request's sampling. Used by one thread at a time.
 class Sampler {
   public:
@@ -70,8 +80,10 @@ class Sampler {
     void remember(llama_token token);
 
     // logits: n_vocab floats, unchanged. forbidden: tokens that may not be drawn this time.
-    // Throws Error(decode) when no token is left to draw.
-    llama_token sample(const float * logits, const std::vector<llama_token> & forbidden = {});
+    // With a filter: one it allows, LLAMA_TOKEN_NULL if there is none; the vocabulary is held against
+    // the filter only when the first choice is refused. Throws Error(decode) when no token is left.
+    llama_token sample(const float * logits, const std::vector<llama_token> & forbidden = {},
+                       TokenFilter * filter = nullptr);
 
     // The token was taken as the next one.
     void accept(llama_token token);
@@ -91,7 +103,8 @@ class Sampler {
 
   private:
     void fill(const float * logits, const std::vector<llama_token> & forbidden,
-              std::vector<llama_token_data> & candidates) const;
+              const TokenMask * allowed, std::vector<llama_token_data> & candidates) const;
+    llama_token pick(const float * logits, const std::vector<llama_token> & forbidden, const TokenMask * allowed);
 
     SamplingParams params_;
     int32_t n_vocab_;

@@ -114,7 +114,16 @@ bool Slot::is_end(llama_token token, const Model & model) const {
     return model.is_eog(token) || std::find(stops.begin(), stops.end(), token) != stops.end();
 }
 
-llama_token Slot::choose(Draw & draw, const float * logits) {
+std::string Slot::piece(llama_token token, const Model & model) const {
+    const std::vector<llama_token> & shown = request_->prompt->shown_tokens();
+    return model.piece(token, std::find(shown.begin(), shown.end(), token) != shown.end());
+}
+
+llama_token Slot::choose(Draw & draw, const float * logits, const Model & model) {
+    if (const auto changed = stream()->take_grammar()) {
+        request_->constraint =
+            *changed ? std::make_unique<Constraint>(*changed, model, request_->prompt->shown_tokens()) : nullptr;
+    }
     const auto & stops = request_->limits.stop_tokens;
     const auto so_far = static_cast<size_t>(timings_.generated_tokens) + held_->size();
     const bool too_early = so_far < static_cast<size_t>(request_->sampling.min_tokens);
@@ -127,14 +136,23 @@ llama_token Slot::choose(Draw & draw, const float * logits) {
     }
     if (held_->active()) {
         draw.before = request_->sampler->save();
+        draw.constraint = request_->constraint ? std::make_shared<const Constraint>(*request_->constraint) : nullptr;
     }
-    const llama_token token = request_->sampler->sample(logits, forbidden);
+    const llama_token token = request_->sampler->sample(logits, forbidden, request_->constraint.get());
+    if (token == LLAMA_TOKEN_NULL) {
+        throw Error(Errc::grammar, "no token of the model can go on as the grammar wants", {},
+                    "The model's vocabulary may lack its characters, or the grammar was set in the middle of one");
+    }
     request_->sampler->accept(token);
+    if (request_->constraint) {
+        request_->constraint->accept(token);
+    }
     return token;
 }
 
 void Slot::go_back(const Draw & draw, size_t dropped) {
     request_->sampler->restore(draw.before);
+    request_->constraint = draw.constraint ? std::make_unique<Constraint>(*draw.constraint) : nullptr;
     position_ = draw.position;
     history_.resize(history_.size() - static_cast<size_t>(trace_.rows() - draw.rows));
     trace_.truncate(draw.rows);
@@ -159,7 +177,7 @@ void Slot::sample(const float * logits, const Model & model, int32_t n_ctx) {
     for (bool again = true; again;) {
         const float * from = draw.logits.empty() ? logits : draw.logits.data();
         try {
-            next_ = choose(draw, from);
+            next_ = choose(draw, from, model);
         } catch (const Error & error) { // this request's options alone
             finish(Finish::error, error);
             return;
@@ -171,7 +189,7 @@ void Slot::sample(const float * logits, const Model & model, int32_t n_ctx) {
         if (request_->asks_for_logits) {
             tokens_.push_back(next_);
         }
-        HeldToken token{next_, model.piece(next_, false), std::nullopt, std::move(draw)};
+        HeldToken token{next_, piece(next_, model), std::nullopt, std::move(draw)};
         if (request_->sampler->wants_logprobs()) { // of the model, not of what a reader made of it
             token.logprobs = request_->sampler->logprobs(asked.empty() ? from : asked.data(), next_);
         }
@@ -191,6 +209,10 @@ void Slot::sample(const float * logits, const Model & model, int32_t n_ctx) {
             finish(Finish::stop);
             return;
         }
+    }
+    if (request_->constraint && request_->constraint->finished()) {
+        finish(Finish::stop);
+        return;
     }
     const int32_t limit = request_->limits.max_tokens;
     const auto so_far = static_cast<int32_t>(held_->size()) + timings_.generated_tokens;

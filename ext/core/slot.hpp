@@ -11,6 +11,7 @@
 #include <deque>
 #include <memory>
 #include <optional>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -84,7 +85,10 @@ class Slot {
     const Timings & timings() const { return timings_; }
 
   private:
-    llama_token choose(Draw & draw, const float * logits);
+    llama_token choose(Draw & draw, const float * logits, const Model & model);
+    // The text that stands for a token in the answer: the names of control tokens only where the
+    // prompt's format reads them.
+    std::string piece(llama_token token, const Model & model) const;
     void go_back(const Draw & draw, size_t dropped);
     bool is_end(llama_token token, const Model & model) const;
     bool send(HeldToken held); // false after a stop string

@@ -136,4 +136,19 @@ std::optional<Terminal> Stream::terminal() const {
     return events_.empty() ? terminal_ : std::nullopt;
 }
 
+void Stream::set_grammar(std::shared_ptr<const Grammar> grammar) {
+    const std::lock_guard lock(mutex_);
+    grammar_ = std::move(grammar);
+    grammar_set_ = true;
+}
+
+std::optional<std::shared_ptr<const Grammar>> Stream::take_grammar() {
+    if (!grammar_set_.load(std::memory_order_acquire)) { // nearly always, and without a lock
+        return std::nullopt;
+    }
+    const std::lock_guard lock(mutex_);
+    grammar_set_ = false;
+    return std::exchange(grammar_, std::nullopt);
+}
+
 } // namespace mullama

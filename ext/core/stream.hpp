@@ -17,6 +17,8 @@
 
 namespace mullama {
 
+class Grammar;
+
 struct TokenEvent {
     llama_token token = 0;
     std::string text; // may be empty while a character or stop string is held back
@@ -91,6 +93,8 @@ class Stream {
     void finish(Terminal terminal);
     void ask(LogitsQuestion question);
     std::optional<std::vector<float>> take_answer(); // never blocks
+    // The grammar that was set since the last call, if one was (null: none from now on).
+    std::optional<std::shared_ptr<const Grammar>> take_grammar();
     bool cancel_requested() const { return cancelled_.load(std::memory_order_relaxed); }
     bool subscribed() const { return subscribed_.load(std::memory_order_relaxed); }
 
@@ -98,6 +102,9 @@ class Stream {
     void subscribe(); // from now on events are announced through the mailbox
     void cancel(); // idempotent; the terminal event still comes
     // Waits for an event, a question or the end; false on timeout.
+    // For the tokens that are chosen from now on; those that wait to be read are chosen already.
+    void set_grammar(std::shared_ptr<const Grammar> grammar);
+    // Waits for an event or the end; false on timeout.
     bool wait(std::chrono::milliseconds timeout) const;
     std::vector<TokenEvent> take();          // everything buffered; never blocks
     std::optional<LogitsQuestion> take_question();
@@ -114,6 +121,8 @@ class Stream {
     std::optional<LogitsQuestion> question_;
     std::optional<std::vector<float>> answer_;
     std::optional<Terminal> terminal_;
+    std::optional<std::shared_ptr<const Grammar>> grammar_;
+    std::atomic<bool> grammar_set_{false};
     std::atomic<bool> cancelled_{false};
     std::atomic<bool> subscribed_{false};
 };

@@ -89,6 +89,17 @@ def run(
             rich_help_panel="Sampling",
         ),
     ] = None,
+    grammar: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="The answer must match this GBNF grammar."),
+    ] = None,
+    json_schema: Annotated[
+        str | None,
+        typer.Option(metavar="FILE|JSON", help="The answer is JSON, valid under this schema."),
+    ] = None,
+    regex: Annotated[
+        str | None, typer.Option(metavar="PATTERN", help="The answer must match this expression.")
+    ] = None,
     raw: Annotated[
         bool, typer.Option("--raw", help="No chat template: the model continues PROMPT.")
     ] = False,
@@ -111,6 +122,8 @@ def run(
         mullama run hf:ggml-org/SmolVLM-500M-Instruct-GGUF -i photo.jpg "Describe it."
 
         echo "Tell me a joke" | mullama run tiny-omni
+
+        mullama run tiny-omni "A city" --json-schema '{"type": "object", "properties": {...}}'
     """
     from mullama_media.cli import run as command
 
@@ -123,6 +136,11 @@ def run(
         raw=raw,
         as_json=json,
         stats=stats,
+        constraint={
+            name: value
+            for name, value in (("grammar", grammar), ("json_schema", json_schema), ("regex", regex))
+            if value is not None
+        },
         preset=preset,
         sampling=sampling,
         config=config,

@@ -13,6 +13,7 @@ from mullama_media.cli.progress import console, fetch, loading
 from mullama_media.engine import (
     Completion,
     EngineParams,
+    Grammar,
     ModelParams,
     SamplingParams,
     StreamConfig,
@@ -36,6 +37,7 @@ def run(
     as_json: bool,
     stats: bool,
     preset: str | None,
+    constraint: Mapping[str, Any],
     sampling: Mapping[str, Any],
     config: Mapping[str, Any],
     engine: Mapping[str, Any],
@@ -50,10 +52,16 @@ def run(
     stream_config = from_mapping(StreamConfig, config)
     engine_params = from_mapping(EngineParams, {"n_parallel": 1, **engine})
     model_params = from_mapping(ModelParams, loading)
+    grammar = _grammar(constraint)
     text = _prompt(prompt)
     with open_processor(model, mmproj, engine_params, model_params) as processor:
         stream = processor.stream(
-            [*media, text], system=system, raw=raw, sampling=sampling_params, config=stream_config
+            [*media, text],
+            system=system,
+            raw=raw,
+            sampling=sampling_params,
+            config=stream_config,
+            grammar=grammar,
         )
         completion = stream.result() if as_json else _print(stream)
     if as_json:
@@ -89,6 +97,29 @@ def stats_line(completion: Completion) -> str:
         f"first token after {t.first_token_ms:.0f} ms, "
         f"{t.generated_tokens} tokens at {t.decode_rate:.1f}/s, ended by {completion.finish_reason}"
     )
+
+
+def _grammar(constraint: Mapping[str, Any]) -> Grammar | None:
+    """Of what was given on the command line: `grammar`, `json_schema` or `regex`."""
+    if not constraint:
+        return None
+    if len(constraint) > 1:
+        names = ", ".join("--" + name.replace("_", "-") for name in constraint)
+        raise InvalidOptionError(f"only one of {names} can be given")
+    if "regex" in constraint:
+        return Grammar.regex(constraint["regex"])
+    if "grammar" in constraint:
+        return Grammar.gbnf(_read(Path(constraint["grammar"])))
+    schema = constraint["json_schema"]
+    inline = schema.lstrip().startswith(("{", "true", "false"))
+    return Grammar.json_schema(schema if inline else _read(Path(schema)))
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InvalidOptionError(f"cannot be read: {error.strerror}", where=path) from error
 
 
 def _prompt(prompt: str | None) -> str:

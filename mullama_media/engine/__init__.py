@@ -9,6 +9,8 @@ from mullama_media.engine.engine import Engine
 from mullama_media.engine.fit import Fit, fit_to_memory
 from mullama_media.engine.measure import Measurement, measure
 from mullama_media.engine.model import Media, Model, TensorInfo
+from mullama_media.engine.grammar import Grammar
+from mullama_media.engine.model import Media, Model
 from mullama_media.engine.params import EngineParams, MediaParams, ModelParams
 from mullama_media.engine.probe import Probe, ProbeResult
 from mullama_media.engine.prompt import Message, Prompt
@@ -26,6 +28,7 @@ from mullama_media.engine.sampling import SamplingParams
 from mullama_media.engine.steer import control_vector_from_prompts
 from mullama_media.engine.stream import Completion, StreamConfig, Timings, TokenData, TokenStream
 from mullama_media.engine.system import SystemInfo, system_info
+from mullama_media.engine.tools import Answer, AnswerReader, Delta, Tool, ToolCall
 
 __all__ = [
     "AdapterSet",
@@ -36,6 +39,13 @@ __all__ = [
     "Fit",
     "LoraAdapter",
     "Measurement",
+    "Answer",
+    "AnswerReader",
+    "Completion",
+    "Delta",
+    "Engine",
+    "EngineParams",
+    "Grammar",
     "Media",
     "MediaParams",
     "Message",
@@ -61,6 +71,8 @@ __all__ = [
     "plan_quantization",
     "quantization_types",
     "quantize",
+    "Tool",
+    "ToolCall",
     "system_info",
     "tensor_types",
 ]

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from mullama_media.engine.callbacks import Callbacks, LogitsProcessor
+from mullama_media.engine.grammar import Grammar
 from mullama_media.engine.model import Media, Model
 from mullama_media.engine.native import core
 from mullama_media.engine.params import EngineParams
@@ -19,6 +20,7 @@ from mullama_media.engine.prompt import Prompt
 from mullama_media.engine.pump import Pump
 from mullama_media.engine.sampling import SamplingParams
 from mullama_media.engine.stream import StreamConfig, TokenStream
+from mullama_media.engine.tools import Answer
 from mullama_media.errors import EngineClosedError, MullamaError
 from mullama_media.options import replace
 
@@ -133,6 +135,7 @@ class Engine:
         config: StreamConfig | None = None,
         *,
         logits_processor: LogitsProcessor | None = None,
+        grammar: Grammar | None = None,
     ) -> TokenStream:
         """Queue a request and return its stream.
 
@@ -149,12 +152,16 @@ class Engine:
                 the next token (float32, n_vocab). It may change the logits in place or return
                 others; -inf bans a token. The sampler then works on those. This request alone
                 waits for it. If it raises, reading raises CallbackError from that.
+            grammar: the answer is a text that it matches, unless `max_tokens` or a stop text cuts
+                it off. A prompt whose tools constrain the answer takes no other.
 
         Raises:
             ContextOverflowError: the prompt does not fit `n_ctx`.
             OverloadedError: `max_queue` requests are waiting.
-            InvalidOptionError: an option does not fit the model (a token id that is not there, a
-                stop expression that cannot be read).
+            GrammarError: the grammar names a token that the model does not have.
+            InvalidOptionError: a grammar beside that of the prompt's tools, or an option that does
+                not fit the model (a token id that is not there, a stop expression that cannot be
+                read).
             ModelCapabilityError: the model cannot go back, which banned strings need.
             EngineClosedError: the engine was closed.
         """
@@ -162,18 +169,27 @@ class Engine:
         config = config or StreamConfig()
         callbacks = Callbacks(config.stop_when, logits_processor)
 
+        prompts: list[Prompt] = []
+        call_ids: list[str] = []
+
         def start() -> Any:
             made = prompt if isinstance(prompt, Prompt) else prompt()
+            prompts.append(made)
             params = sampling.with_token_ids(self.model.tokenize)
-            return self._native.submit(made._native, params, config, logits_processor is not None)
+            asks = logits_processor is not None
+            native = grammar._native if grammar is not None else None
+            return self._native.submit(made._native, params, config, asks, native)
+
+        def parse(text: str, partial: bool) -> Answer:
+            return prompts[0].parse(text, partial=partial, call_ids=call_ids)
 
         if self.closed:
             raise EngineClosedError("the engine is closed", hint="Make a new one")
         if isinstance(prompt, Prompt) or not _in_event_loop():
             done: concurrent.futures.Future[Any] = concurrent.futures.Future()
             done.set_result(start())
-            return TokenStream(done, self._get_pump, callbacks)
-        return TokenStream(self._get_workers().submit(start), self._get_pump, callbacks)
+            return TokenStream(done, self._get_pump, callbacks, parse)
+        return TokenStream(self._get_workers().submit(start), self._get_pump, callbacks, parse)
 
     def submit_many(
         self,

@@ -7,8 +7,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from mullama_media.engine.grammar import Grammar
 from mullama_media.engine.model import Media, Model
 from mullama_media.engine.native import core
+from mullama_media.engine.tools import (
+    REASONING_FORMATS,
+    TOOL_CHOICES,
+    Answer,
+    Tool,
+    ToolCall,
+    one_of,
+    with_ids,
+)
 from mullama_media.errors import MediaError, ModelCapabilityError
 from mullama_media.frames import AudioFrame, Image
 
@@ -26,6 +36,14 @@ class Message:
     """system, user, assistant or tool"""
     parts: Sequence[Part] = field(default=())
     """Text, pictures and recordings in any order"""
+    tool_calls: Sequence[ToolCall] = field(default=())
+    """What an assistant called"""
+    reasoning: str = ""
+    """What an assistant thought, where the template has a place for it"""
+    tool_name: str = ""
+    """Of a tool's answer (role tool): who answers"""
+    tool_call_id: str = ""
+    """Likewise: the call that is answered"""
 
 
 class Prompt:
@@ -44,15 +62,36 @@ class Prompt:
         messages: Sequence[Message],
         *,
         media: Media | None = None,
+        tools: Sequence[Tool] = (),
+        tool_choice: str = "auto",
+        parallel_tool_calls: bool = False,
         enable_thinking: bool = True,
+        reasoning_format: str = "auto",
+        chat_template: str | None = None,
         template_args: Mapping[str, Any] | None = None,
     ) -> Prompt:
         """A conversation through the model's chat template.
 
         Blocks for tokenisation and media preprocessing, with the GIL released. Thread-safe.
 
+        Args:
+            model: whose vocabulary and template to use.
+            messages: the conversation so far.
+            media: the encoders, if there are pictures or recordings.
+            tools: what the model may call. The grammar that keeps calls well-formed goes with the
+                prompt; `Completion.answer` holds what was called.
+            tool_choice: "auto" (the model decides; from the first sign of a call on it can write
+                nothing but a valid one), "required" (it must call) or "none".
+            parallel_tool_calls: whether it may call several at once.
+            enable_thinking: passed to the template.
+            reasoning_format: "none" leaves thoughts in the content of `Completion.answer`; "auto",
+                "deepseek" and "deepseek-legacy" take them out.
+            chat_template: a Jinja template instead of the model's own.
+            template_args: variables for the template.
+
         Raises:
             ChatTemplateError: the model has no usable template, or it refused the messages.
+            InvalidOptionError: an unknown tool_choice, or a tool that cannot be described.
             ModelCapabilityError: a part needs an encoder that is not there.
             MediaError: a part cannot be preprocessed.
         """
@@ -61,10 +100,18 @@ class Prompt:
             native.prompt_of_messages(
                 model._native,
                 media._native if media else None,
-                [(m.role, [_native_part(p, media) for p in m.parts]) for m in messages],
-                add_generation_prompt=True,
-                enable_thinking=enable_thinking,
-                kwargs={k: json.dumps(v) for k, v in (template_args or {}).items()},
+                [_native_message(message, media) for message in messages],
+                {
+                    "enable_thinking": enable_thinking,
+                    "kwargs": {k: json.dumps(v) for k, v in (template_args or {}).items()},
+                    "tools": [tool._native() for tool in tools],
+                    "tool_choice": one_of(tool_choice, TOOL_CHOICES, "tool_choice"),
+                    "parallel_tool_calls": parallel_tool_calls,
+                    "reasoning_format": one_of(
+                        reasoning_format, REASONING_FORMATS, "reasoning_format"
+                    ),
+                    "template_text": chat_template or "",
+                },
             )
         )
 
@@ -112,9 +159,43 @@ class Prompt:
         """`("text", ids)`, `("image", rows)` or `("audio", rows)`, in order."""
         return list(self._native.chunks)
 
+    @property
+    def tool_grammar(self) -> Grammar | None:
+        """What the tools make of the answer, if they constrain it."""
+        native = self._native.tool_grammar
+        return None if native is None else Grammar(native)
+
+    def parse(
+        self, text: str, *, partial: bool = False, call_ids: list[str] | None = None
+    ) -> Answer:
+        """Read an answer to this prompt: content, thoughts and tool calls. Thread-safe.
+
+        Args:
+            text: the answer, or its beginning.
+            partial: it is a beginning; what cannot be told apart yet is left out.
+            call_ids: ids for calls that have none, by index; more are added as needed.
+
+        Raises:
+            AnswerFormatError: a whole answer is not in the format of the template and tools.
+        """
+        content, reasoning, calls = self._native.parse(text, partial)
+        made = tuple(ToolCall(name, arguments, call_id) for call_id, name, arguments in calls)
+        return with_ids(Answer(content, reasoning, made), [] if call_ids is None else call_ids)
+
     def __repr__(self) -> str:
         kinds = ", ".join(kind for kind, _ in self.chunks)
         return f"<Prompt of {self.n_tokens} tokens: {kinds}>"
+
+
+def _native_message(message: Message, media: Media | None) -> dict[str, Any]:
+    return {
+        "role": message.role,
+        "parts": [_native_part(part, media) for part in message.parts],
+        "tool_calls": [(call.id, call.name, call.arguments) for call in message.tool_calls],
+        "reasoning": message.reasoning,
+        "tool_name": message.tool_name,
+        "tool_call_id": message.tool_call_id,
+    }
 
 
 def _native_part(part: Part, media: Media | None) -> Any:

@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 import collections
 import concurrent.futures
+import json
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from mullama_media.errors import CallbackError, InvalidOptionError
+from mullama_media.engine.tools import Answer, AnswerReader, Delta, Parse
+from mullama_media.errors import AnswerFormatError, CallbackError, InvalidOptionError
 from mullama_media.options import option, options
 
 if TYPE_CHECKING:
     from mullama_media.engine.callbacks import Callbacks
+    from mullama_media.engine.grammar import Grammar
     from mullama_media.engine.pump import Pump
 
 __all__ = ["Completion", "StreamConfig", "Timings", "TokenData", "TokenStream"]
@@ -144,6 +147,32 @@ class Completion:
     """The stop text or match of the stop expression that ended it, if one did"""
     tokens: tuple[TokenData, ...]
     timings: Timings
+    _parse: Parse | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def answer(self) -> Answer:
+        """Content, thoughts and tool calls apart, as the prompt's template writes them.
+
+        Raises:
+            AnswerFormatError: it is in no such format (often: cut off by `max_tokens`).
+        """
+        return self._parse(self.text, False) if self._parse else Answer(self.text)
+
+    def json(self) -> Any:
+        """The text as a JSON value.
+
+        Raises:
+            AnswerFormatError: it is not JSON (often: cut off by `max_tokens`).
+        """
+        try:
+            return json.loads(self.text)
+        except ValueError as error:
+            raise AnswerFormatError(
+                f"the answer is not JSON: {error}",
+                hint="Raise max_tokens"
+                if self.finish_reason == "length"
+                else "Ask for JSON with a grammar",
+            ) from error
 
     def __str__(self) -> str:
         return self.text
@@ -170,10 +199,12 @@ class TokenStream:
         start: concurrent.futures.Future[Any],
         pump: Callable[[], Pump],
         callbacks: Callbacks,
+        parse: Parse | None = None,
     ) -> None:
         self._start = start
         self._pump = pump
         self._callbacks = callbacks
+        self._parse = parse
         self._native: Any = None
         self._waiter: asyncio.Future[None] | None = None
         self._buffer: collections.deque[TokenData] = collections.deque()
@@ -190,6 +221,28 @@ class TokenStream:
             self._native.cancel()
         else:
             self._start.add_done_callback(_cancel_started)
+
+    def set_grammar(self, grammar: Grammar | None) -> None:
+        """Another grammar, or none, from here on. Thread-safe, quick.
+
+        It holds from the next token that the engine chooses, and begins there: what was said
+        before counts for nothing. Tokens that wait to be read (`StreamConfig.buffer_tokens`) are
+        chosen already; to change at an exact token, read with a buffer of one. When the answer
+        has ended it does nothing. A grammar that the model cannot follow ends the request with
+        GrammarError where the stream is read.
+        """
+        native = grammar._native if grammar is not None else None
+        if self._native is not None:
+            self._native.set_grammar(native)
+        else:
+            self._start.add_done_callback(lambda start: _set_grammar(start, native))
+
+    def deltas(self) -> Deltas:
+        """Read the answer as pieces of content, thoughts and tool calls; blocking or `async for`.
+
+        Instead of reading the tokens. `result` afterwards gives the whole.
+        """
+        return Deltas(self)
 
     @property
     def completion(self) -> Completion | None:
@@ -322,6 +375,7 @@ class TokenStream:
             stop_text=None if self._stopped else terminal.stop_string or None,
             tokens=tokens,
             timings=Timings(**{name: getattr(native, name) for name in Timings.__slots__}),
+            _parse=self._parse,
         )
         if tail:
             self._buffer.append(tail)
@@ -351,6 +405,35 @@ class TokenStream:
     def __del__(self) -> None:
         if self._completion is None:
             self.cancel()
+
+
+class Deltas:
+    """The pieces of an answer, from `TokenStream.deltas`. One reader, once.
+
+    The last piece may come with the end of the answer. An answer that is not in the format its
+    prompt asked for raises AnswerFormatError at its end.
+    """
+
+    def __init__(self, stream: TokenStream) -> None:
+        self.reader = AnswerReader(stream._parse)
+        self._stream = stream
+
+    def __iter__(self) -> Iterator[Delta]:
+        for token in self._stream:
+            yield from self.reader.feed(token.text)
+        yield from self.reader.finish()
+
+    async def __aiter__(self) -> AsyncIterator[Delta]:
+        async for token in self._stream:
+            for delta in self.reader.feed(token.text):
+                yield delta
+        for delta in self.reader.finish():
+            yield delta
+
+
+def _set_grammar(start: concurrent.futures.Future[Any], native: Any) -> None:
+    if not start.cancelled() and start.exception() is None:
+        start.result().set_grammar(native)
 
 
 def _cancel_started(start: concurrent.futures.Future[Any]) -> None:

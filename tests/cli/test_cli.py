@@ -147,3 +147,20 @@ def test_importing_is_quick_and_works_without_the_core():
     seconds, loaded = done.stdout.split("\n")[:2]
     assert float(seconds) < 0.1
     assert loaded == "False False"
+
+
+def test_run_keeps_to_a_grammar(tiny_files, tmp_path):
+    def run(*args):
+        return mullama("run", tiny_files.model, "Name it.", "-t", 0, "-n", 60, "-c", 512, *args)
+
+    assert run("--regex", "[xyz]{4}").stdout.strip("xyz\n") == ""
+    schema = '{"type": "object", "properties": {"n": {"enum": [1, 2]}}, "required": ["n"]}'
+    assert json.loads(run("--json-schema", schema).stdout)["n"] in (1, 2)
+    file = tmp_path / "broken.gbnf"
+    file.write_text('root ::= "a\n')
+    done = run("--grammar", file)
+    assert done.returncode == 1
+    assert "line 2, column 1" in done.stderr
+    both = run("--regex", "a", "--grammar", file)
+    assert both.returncode == 1
+    assert "only one of" in both.stderr
