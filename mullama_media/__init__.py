@@ -19,17 +19,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mullama_media.engine import (
         AdapterSet,
-        Completion,
-        ControlVector,
-        Engine,
-        EngineParams,
-        LoraAdapter,
         Answer,
         Completion,
+        ControlVector,
         Delta,
         Engine,
         EngineParams,
         Grammar,
+        LoraAdapter,
         Media,
         MediaParams,
         Message,
@@ -45,11 +42,11 @@ if TYPE_CHECKING:
         Timings,
         TokenData,
         TokenStream,
+        Tool,
+        ToolCall,
         plan_quantization,
         quantization_types,
         quantize,
-        Tool,
-        ToolCall,
         system_info,
     )
     from mullama_media.errors import MullamaError
@@ -60,12 +57,10 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AdapterSet",
-    "AudioFrame",
-    "Completion",
-    "ControlVector",
     "Answer",
     "AudioFrame",
     "Completion",
+    "ControlVector",
     "Delta",
     "Engine",
     "EngineParams",
@@ -89,11 +84,11 @@ __all__ = [
     "Timings",
     "TokenData",
     "TokenStream",
+    "Tool",
+    "ToolCall",
     "plan_quantization",
     "quantization_types",
     "quantize",
-    "Tool",
-    "ToolCall",
     "system_info",
 ]
 

@@ -36,8 +36,8 @@ import os
 import re
 
 __all__ = [
-    "CallbackError",
     "AnswerFormatError",
+    "CallbackError",
     "ChatTemplateError",
     "ChecksumError",
     "ContextOverflowError",
@@ -182,6 +182,8 @@ class ContextOverflowError(EngineError, ValueError):
 
 class OverloadedError(EngineError, RuntimeError):
     """As many requests wait as may (`EngineParams.max_queue`); try again later."""
+
+
 class AnswerFormatError(EngineError, ValueError):
     """An answer is not what its prompt or caller asked for: broken JSON or a broken tool call."""
 

@@ -138,7 +138,11 @@ def run(
         stats=stats,
         constraint={
             name: value
-            for name, value in (("grammar", grammar), ("json_schema", json_schema), ("regex", regex))
+            for name, value in (
+                ("grammar", grammar),
+                ("json_schema", json_schema),
+                ("regex", regex),
+            )
             if value is not None
         },
         preset=preset,

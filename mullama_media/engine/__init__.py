@@ -7,10 +7,9 @@ from mullama_media.engine.adapters import AdapterSet, LoraAdapter
 from mullama_media.engine.control import ControlVector
 from mullama_media.engine.engine import Engine
 from mullama_media.engine.fit import Fit, fit_to_memory
+from mullama_media.engine.grammar import Grammar
 from mullama_media.engine.measure import Measurement, measure
 from mullama_media.engine.model import Media, Model, TensorInfo
-from mullama_media.engine.grammar import Grammar
-from mullama_media.engine.model import Media, Model
 from mullama_media.engine.params import EngineParams, MediaParams, ModelParams
 from mullama_media.engine.probe import Probe, ProbeResult
 from mullama_media.engine.prompt import Message, Prompt
@@ -32,20 +31,17 @@ from mullama_media.engine.tools import Answer, AnswerReader, Delta, Tool, ToolCa
 
 __all__ = [
     "AdapterSet",
-    "Completion",
-    "ControlVector",
-    "Engine",
-    "EngineParams",
-    "Fit",
-    "LoraAdapter",
-    "Measurement",
     "Answer",
     "AnswerReader",
     "Completion",
+    "ControlVector",
     "Delta",
     "Engine",
     "EngineParams",
+    "Fit",
     "Grammar",
+    "LoraAdapter",
+    "Measurement",
     "Media",
     "MediaParams",
     "Message",
@@ -65,14 +61,14 @@ __all__ = [
     "Timings",
     "TokenData",
     "TokenStream",
+    "Tool",
+    "ToolCall",
     "control_vector_from_prompts",
     "fit_to_memory",
     "measure",
     "plan_quantization",
     "quantization_types",
     "quantize",
-    "Tool",
-    "ToolCall",
     "system_info",
     "tensor_types",
 ]
