@@ -92,19 +92,19 @@ TEST(the_same_context_is_the_same_state) {
 TEST(a_filter_is_asked_only_when_the_first_choice_is_refused) {
     Sampler greedy({}, 5);
     OnlyThese likely({1, 2});
-    CHECK(greedy.sample(logits.data(), &likely) == 1 && likely.asked == 0);
+    CHECK(greedy.sample(logits.data(), {}, &likely) == 1 && likely.asked == 0);
     OnlyThese others({0, 4});
-    CHECK(greedy.sample(logits.data(), &others) == 0 && others.asked == 1);
+    CHECK(greedy.sample(logits.data(), {}, &others) == 0 && others.asked == 1);
     OnlyThese none({});
-    CHECK(greedy.sample(logits.data(), &none) == LLAMA_TOKEN_NULL);
+    CHECK(greedy.sample(logits.data(), {}, &none) == LLAMA_TOKEN_NULL);
     SamplingParams params;
     params.temperature = 2.0F;
     params.seed = 3;
     Sampler warm(params, 5);
     for (int i = 0; i < 50; ++i) {
         OnlyThese two({2, 4});
-        const llama_token token = warm.sample(logits.data(), &two);
+        const llama_token token = warm.sample(logits.data(), {}, &two);
         CHECK(token == 2 || token == 4);
     }
-    CHECK(warm.sample(logits.data(), &none) == LLAMA_TOKEN_NULL);
+    CHECK(warm.sample(logits.data(), {}, &none) == LLAMA_TOKEN_NULL);
 }

@@ -221,11 +221,11 @@ def test_overflow_stops_or_shifts(model, ask):
     with engine_of(model, n_ctx=256, n_parallel=1) as engine:
         prompt = ask("Count from one to one thousand, slowly and with many words.")
         sampling = SamplingParams(temperature=0, repeat_penalty=1.3)
-        stopped = engine.submit(prompt, sampling, StreamConfig(max_tokens=400)).result()
-        if stopped.finish_reason == "stop":
-            pytest.skip("the answer ended by itself")
+        endless = StreamConfig(max_tokens=400, ignore_eos=True)
+        stopped = engine.submit(prompt, sampling, endless).result()
+        assert stopped.finish_reason == "length"
         assert prompt.n_tokens + stopped.timings.generated_tokens == 257
-        config = StreamConfig(max_tokens=400, overflow="shift")
+        config = endless.with_overflow("shift")
         shifted = engine.submit(prompt, sampling, config).result()
         assert shifted.timings.generated_tokens > stopped.timings.generated_tokens
         assert ids(shifted)[: len(ids(stopped))] == ids(stopped)
