@@ -19,13 +19,17 @@ Encoder::Encoder(std::shared_ptr<Media> media, size_t cache_bytes, std::function
     : media_(std::move(media)), cache_bytes_(cache_bytes), on_done_(std::move(on_done)),
       thread_([this] { run(); }) {}
 
-Encoder::~Encoder() {
+Encoder::~Encoder() { close(); }
+
+void Encoder::close() {
     {
         const std::lock_guard lock(mutex_);
         closing_ = true;
     }
     changed_.notify_all();
-    thread_.join();
+    if (thread_.joinable()) {
+        thread_.join();
+    }
 }
 
 Encoder::Wanted Encoder::want(const PromptChunk & chunk) {

@@ -47,7 +47,10 @@ class Encoder {
     // Remembers up to cache_bytes of embeddings, the most recently used. on_done is called from the
     // encoder's thread after every pass.
     Encoder(std::shared_ptr<Media> media, size_t cache_bytes, std::function<void()> on_done);
-    ~Encoder(); // waits for the pass under way
+    ~Encoder(); // closes; prefer close(), which may block
+
+    // Waits for the pass under way; nothing is encoded after it. Idempotent, for one thread.
+    void close();
 
     struct Wanted {
         std::shared_ptr<const Encoding> encoding;

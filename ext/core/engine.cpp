@@ -125,6 +125,9 @@ void Engine::close() {
     if (thread_.joinable()) {
         thread_.join();
     }
+    if (encoder_) {
+        encoder_->close();
+    }
 }
 
 EngineCounters Engine::counters() const {
