@@ -15,6 +15,7 @@ import numpy as np
 
 from mullama_media import hub
 from mullama_media.audio import files, resample, split
+from mullama_media.engine.adapters import AdapterSet
 from mullama_media.engine.engine import Engine
 from mullama_media.engine.grammar import Grammar
 from mullama_media.engine.model import Media, Model
@@ -156,6 +157,7 @@ class MultimodalProcessor:
         sampling: SamplingParams | None = None,
         config: StreamConfig | None = None,
         grammar: Grammar | None = None,
+        adapters: AdapterSet | None = None,
         tools: Sequence[Tool] = (),
         tool_choice: str = "auto",
     ) -> TokenStream:
@@ -178,6 +180,7 @@ class MultimodalProcessor:
             sampling,
             config,
             grammar=grammar,
+            adapters=adapters,
         )
 
     def generate(
@@ -189,6 +192,7 @@ class MultimodalProcessor:
         sampling: SamplingParams | None = None,
         config: StreamConfig | None = None,
         grammar: Grammar | None = None,
+        adapters: AdapterSet | None = None,
         tools: Sequence[Tool] = (),
         tool_choice: str = "auto",
     ) -> Completion:
@@ -200,6 +204,7 @@ class MultimodalProcessor:
             sampling=sampling,
             config=config,
             grammar=grammar,
+            adapters=adapters,
             tools=tools,
             tool_choice=tool_choice,
         ).result()
@@ -212,12 +217,13 @@ class MultimodalProcessor:
         sampling: SamplingParams | None = None,
         config: StreamConfig | None = None,
         grammar: Grammar | None = None,
+        adapters: AdapterSet | None = None,
     ) -> list[Completion | MullamaError]:
         """Ask many times at once; answers come in the order of the questions. Blocks.
 
         A question that fails puts its error in its place and disturbs no other. Decoding of files
         runs ahead of the engine in worker threads, a bounded number of questions at a time. A
-        `grammar` holds for every answer.
+        `grammar` and `adapters` hold for every answer.
         """
         config = config or StreamConfig()
         # Answers are read in order; room for a whole one keeps those behind from pausing.
@@ -227,7 +233,9 @@ class MultimodalProcessor:
         def begin(content: Input) -> TokenStream | MullamaError:
             try:
                 prompt = self.prepare(content, system=system)
-                return self.engine.submit(prompt, sampling, config, grammar=grammar)
+                return self.engine.submit(
+                    prompt, sampling, config, grammar=grammar, adapters=adapters
+                )
             except MullamaError as error:
                 return error
 

@@ -55,11 +55,12 @@ void bind_engine(nb::module_ & module) {
         .def(
             "submit",
             [](Engine & self, std::shared_ptr<Prompt> prompt, const SamplingParams & sampling, const Limits & limits,
-               bool asks_for_logits, std::shared_ptr<Grammar> grammar) {
+               bool asks_for_logits, std::shared_ptr<Grammar> grammar, std::shared_ptr<AdapterSet> adapters) {
                 const nb::gil_scoped_release release;
-                return self.submit(std::move(prompt), sampling, limits, asks_for_logits, std::move(grammar));
+                return self.submit(std::move(prompt), sampling, limits, asks_for_logits, std::move(grammar), std::move(adapters));
             },
-            "prompt"_a, "sampling"_a, "limits"_a, "asks_for_logits"_a = false, "grammar"_a.none() = nb::none())
+            "prompt"_a, "sampling"_a, "limits"_a, "asks_for_logits"_a = false, "grammar"_a.none() = nb::none(),
+            "adapters"_a.none() = nb::none())
         .def("close", &close_without_gil)
         .def_prop_ro("n_ctx", &Engine::n_ctx)
         .def_prop_ro("counters", &Engine::counters)

@@ -21,6 +21,19 @@ Error closed_error() {
     return {Errc::engine_closed, "the engine is closed", {}, "Make a new one; a closed engine takes no requests"};
 }
 
+void check_adapters(const AdapterSet * adapters, const Model & model) {
+    if (adapters == nullptr) {
+        return;
+    }
+    adapters->check(model);
+    for (const auto & [lora, scale] : adapters->loras()) {
+        if (!lora->invocation_tokens().empty()) {
+            throw Error(Errc::model_capability, "an activated LoRA, which acts from certain tokens on, cannot be used here",
+                        lora->path(), "Use an ordinary LoRA adapter");
+        }
+    }
+}
+
 // The prompt's format may end an answer by texts of its own.
 Limits with_stops(Limits limits, const Prompt & prompt) {
     if (prompt.format) {
@@ -74,7 +87,8 @@ Engine::Engine(std::shared_ptr<const Model> model, std::shared_ptr<Media> media,
 Engine::~Engine() { close(); }
 
 std::shared_ptr<Stream> Engine::submit(std::shared_ptr<const Prompt> prompt, const SamplingParams & sampling,
-                                       const Limits & asked, bool asks_for_logits, GrammarPtr grammar) {
+                                       const Limits & asked, bool asks_for_logits, GrammarPtr grammar,
+                                       std::shared_ptr<const AdapterSet> adapters) {
     const Limits limits = with_stops(asked, *prompt);
     std::unique_ptr<Constraint> constraint = constraint_of(*model_, *prompt, std::move(grammar));
     if (prompt->n_pos >= n_ctx_ || prompt->n_tokens >= n_ctx_) {
@@ -92,6 +106,8 @@ std::shared_ptr<Stream> Engine::submit(std::shared_ptr<const Prompt> prompt, con
     }
     auto request = make_request(*model_, std::move(prompt), sampling, limits, asks_for_logits);
     request->constraint = std::move(constraint);
+    check_adapters(adapters.get(), *model_);
+    request->adapters = std::move(adapters);
     std::shared_ptr<Stream> stream;
     {
         const std::lock_guard lock(queue_mutex_);

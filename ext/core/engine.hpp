@@ -64,7 +64,8 @@ class Engine {
     // Queues a request; never blocks. Throws Error(context_overflow | overloaded | engine_closed | grammar | ...).
     // grammar: what the answer may be; null for the one the prompt's tools ask for, if they do.
     std::shared_ptr<Stream> submit(std::shared_ptr<const Prompt> prompt, const SamplingParams & sampling,
-                                   const Limits & limits, bool asks_for_logits = false, GrammarPtr grammar = nullptr);
+                                   const Limits & limits, bool asks_for_logits = false, GrammarPtr grammar = nullptr,
+                                   std::shared_ptr<const AdapterSet> adapters = nullptr);
 
     // Ends every request with an engine_closed error and joins the thread: at most the rest of one
     // evaluation. Idempotent, thread-safe.
@@ -86,13 +87,16 @@ class Engine {
     void run();
     void admit();
     bool worth_waiting(const Request & request) const;
-    Prefix usable_prefix(const Slot & slot, const Prompt & prompt) const;
+    Prefix usable_prefix(const Slot & slot, const Request & request) const;
     Slot * prepare_slot(const Request & request, Prefix * prefix);
     bool keep_only(Slot & slot, const Prefix & prefix);
     void drop_ended(); // cancelled, or past their deadline
     std::chrono::milliseconds until_deadline() const; // the next one; at most a second
     bool resume();     // requests whose reader has answered
     bool step();
+    bool has_work(const Slot & slot) const;
+    void take_turn();  // chooses whose adapters are applied
+    bool in_turn(const Slot & slot) const { return slot.request().same_adapters(applied_.get()); }
     bool step_media(Slot & slot, int32_t budget);
     bool step_text(int32_t prefill_budget);
     void add_decode_rows(std::vector<Output> * outputs);
@@ -121,6 +125,9 @@ class Engine {
     std::vector<uint64_t> announced_; // engine thread: streams with news in this step
     size_t next_media_ = 0;           // engine thread: whose medium comes next
     uint64_t clock_ = 0;              // engine thread: admissions so far
+    std::shared_ptr<const AdapterSet> applied_; // engine thread: null: none
+    size_t next_turn_ = 0;            // engine thread
+    int32_t steps_in_turn_ = 0;       // engine thread: with these adapters
 
     mutable std::mutex queue_mutex_;
     Queue queue_;

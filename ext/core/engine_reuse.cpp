@@ -14,11 +14,11 @@ constexpr int32_t worthwhile_rows = 32;
 
 // As match(), less what the memory cannot give: a sliding window may have passed the rows that the
 // next one attends to, and a recurrent state cannot be taken back.
-Prefix Engine::usable_prefix(const Slot & slot, const Prompt & prompt) const {
-    if (!params_.reuse_prefix) {
+Prefix Engine::usable_prefix(const Slot & slot, const Request & request) const {
+    if (!params_.reuse_prefix || !request.same_adapters(slot.cache_adapters())) {
         return {};
     }
-    const Prefix prefix = slot.trace().match(prompt);
+    const Prefix prefix = slot.trace().match(*request.prompt);
     if (prefix.rows == 0) {
         return {};
     }
@@ -42,8 +42,8 @@ bool Engine::worth_waiting(const Request & request) const {
     int32_t now = 0;
     int32_t soon = 0;
     for (const Slot & slot : slots_) {
-        now = std::max(now, usable_prefix(slot, *request.prompt).rows);
-        if (slot.prefilling()) {
+        now = std::max(now, usable_prefix(slot, request).rows);
+        if (slot.prefilling() && request.same_adapters(slot.cache_adapters())) {
             soon = std::max(soon, common_prefix(*slot.request().prompt, *request.prompt).rows);
         }
     }
@@ -69,7 +69,7 @@ Slot * Engine::prepare_slot(const Request & request, Prefix * prefix) {
     Slot * oldest = nullptr; // the idle one whose cache is needed least
     Prefix best;
     for (Slot & slot : slots_) {
-        const Prefix usable = usable_prefix(slot, *request.prompt);
+        const Prefix usable = usable_prefix(slot, request);
         const bool better = usable.rows > best.rows || (usable.rows == best.rows && source && slot.idle() && !source->idle());
         if (usable.rows > 0 && better) {
             source = &slot;
@@ -85,7 +85,7 @@ Slot * Engine::prepare_slot(const Request & request, Prefix * prefix) {
     const bool continues = source && source->idle() && source->trace().rows() - best.rows < 2 * worthwhile_rows;
     if (source == nullptr || source == oldest || continues || best.rows < worthwhile_rows) {
         Slot * slot = continues ? source : oldest;
-        *prefix = slot == source ? best : usable_prefix(*slot, *request.prompt);
+        *prefix = slot == source ? best : usable_prefix(*slot, request);
         if (!keep_only(*slot, *prefix)) {
             *prefix = {};
         }

@@ -9,9 +9,10 @@ namespace mullama {
 
 bool Engine::step() {
     bool worked = resume();
+    take_turn();
     bool decoding = false;
     for (Slot & slot : slots_) {
-        decoding = decoding || slot.ready_to_decode();
+        decoding = decoding || (slot.ready_to_decode() && in_turn(slot));
         if (encoder_ && slot.prefilling()) {
             slot.want_media(*encoder_);
         }
@@ -20,7 +21,7 @@ bool Engine::step() {
     int32_t budget = decoding ? params_.prefill_chunk : params_.n_batch;
     for (size_t i = 0; i < slots_.size(); ++i) {
         Slot & slot = slots_[(next_media_ + i) % slots_.size()];
-        if (!slot.prefilling() || !slot.chunk().media || slot.encoding() == nullptr) {
+        if (!slot.prefilling() || !slot.chunk().media || slot.encoding() == nullptr || !in_turn(slot)) {
             continue;
         }
         next_media_ = (next_media_ + i + 1) % slots_.size();
@@ -29,6 +30,39 @@ bool Engine::step() {
         break;
     }
     return step_text(budget) || worked;
+}
+
+bool Engine::has_work(const Slot & slot) const {
+    return slot.ready_to_decode() || (slot.prefilling() && (!slot.chunk().media || slot.encoding() != nullptr));
+}
+
+// One batch has one set of adapters. Requests with the same one run together; the sets take turns of
+// a few steps, since every change costs a new plan of the graph.
+void Engine::take_turn() {
+    constexpr int32_t steps_a_turn = 8;
+    const Slot * other = nullptr;
+    bool mine = false;
+    for (size_t i = 0; i < slots_.size(); ++i) {
+        const Slot & slot = slots_[(next_turn_ + i) % slots_.size()];
+        if (slot.idle() || !has_work(slot)) {
+            continue;
+        }
+        if (in_turn(slot)) {
+            mine = true;
+        } else if (other == nullptr) {
+            other = &slot;
+        }
+    }
+    ++steps_in_turn_;
+    if (other == nullptr || (mine && steps_in_turn_ < steps_a_turn)) {
+        return;
+    }
+    static const AdapterSet none;
+    const std::shared_ptr<const AdapterSet> next = other->request().adapters;
+    apply(context_.get(), *model_, next ? *next : none);
+    applied_ = next;
+    steps_in_turn_ = 0;
+    next_turn_ = static_cast<size_t>(other - slots_.data()) + 1;
 }
 
 bool Engine::step_media(Slot & slot, int32_t budget) {
@@ -71,7 +105,7 @@ bool Engine::step_media(Slot & slot, int32_t budget) {
 
 void Engine::add_decode_rows(std::vector<Output> * outputs) {
     for (Slot & slot : slots_) {
-        if (slot.ready_to_decode() && (!slot.full(n_ctx_) || make_room(slot))) {
+        if (slot.ready_to_decode() && in_turn(slot) && (!slot.full(n_ctx_) || make_room(slot))) {
             outputs->push_back({&slot, 0, {}});
         }
     }
@@ -152,7 +186,7 @@ bool Engine::step_text(int32_t prefill_budget) {
     const size_t decoders = outputs.size();
     int32_t budget = std::min(prefill_budget, params_.n_batch - batch_.size());
     for (Slot & slot : slots_) {
-        if (!slot.prefilling() || slot.chunk().media || budget <= 0) {
+        if (!slot.prefilling() || slot.chunk().media || budget <= 0 || !in_turn(slot)) {
             continue;
         }
         const PromptChunk & chunk = slot.chunk();

@@ -27,6 +27,11 @@ double ms_between(Clock::time_point from, Clock::time_point to) {
     return std::chrono::duration<double, std::milli>(to - from).count();
 }
 
+bool Request::same_adapters(const AdapterSet * other) const {
+    static const AdapterSet none;
+    return (adapters ? *adapters : none) == (other != nullptr ? *other : none);
+}
+
 Clock::time_point Request::deadline() const {
     return limits.max_time_ms < 0 ? Clock::time_point::max() : submitted + std::chrono::milliseconds(limits.max_time_ms);
 }

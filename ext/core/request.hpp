@@ -1,6 +1,7 @@
 // What is asked of the engine, made ready on the caller's thread.
 #pragma once
 
+#include "adapter.hpp"
 #include "constraint.hpp"
 #include "prompt.hpp"
 #include "sampling.hpp"
@@ -35,6 +36,7 @@ struct Request {
     std::shared_ptr<const Prompt> prompt;
     SamplingParams sampling;
     Limits limits;
+    std::shared_ptr<const AdapterSet> adapters; // null: none
     bool asks_for_logits = false; // each draw waits for the reader to change the logits
     std::shared_ptr<Stream> stream;
     Clock::time_point submitted = Clock::now();
@@ -44,6 +46,7 @@ struct Request {
     std::unique_ptr<TextStream> text;
     std::vector<llama_token> end_tokens; // the model's own ends; only listed where they may be forbidden
 
+    bool same_adapters(const AdapterSet * other) const; // null is the empty set
     Clock::time_point deadline() const; // Clock::time_point::max() without one
 };
 

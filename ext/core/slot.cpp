@@ -19,6 +19,7 @@ void Slot::admit(std::unique_ptr<Request> request, const Prefix & prefix, uint64
     held_ = std::make_unique<HeldTokens>(request_->sampling.banned_strings);
     last_used_ = now;
     client_ = request_->limits.client;
+    cache_adapters_ = request_->adapters;
     chunk_ = prefix.chunk;
     offset_ = prefix.offset;
     position_ = prefix.positions - prefix.offset;

@@ -28,6 +28,8 @@ class Slot {
     const Request & request() const { return *request_; }
     const std::shared_ptr<Stream> & stream() const { return request_->stream; }
 
+    // What the cache was evaluated with; null: the bare model.
+    const AdapterSet * cache_adapters() const { return cache_adapters_.get(); }
     // The cache: rows evaluated for this and, as far as they still fit, for earlier requests.
     Trace & trace() { return trace_; }
     const Trace & trace() const { return trace_; }
@@ -99,6 +101,7 @@ class Slot {
     Trace trace_;
     uint64_t last_used_ = 0;
     std::string client_;
+    std::shared_ptr<const AdapterSet> cache_adapters_;
     uint64_t cost_ = 0;
 
     std::unique_ptr<Request> request_;

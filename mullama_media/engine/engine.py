@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
+from mullama_media.engine.adapters import AdapterSet
 from mullama_media.engine.callbacks import Callbacks, LogitsProcessor
 from mullama_media.engine.grammar import Grammar
 from mullama_media.engine.model import Media, Model
@@ -136,6 +137,7 @@ class Engine:
         *,
         logits_processor: LogitsProcessor | None = None,
         grammar: Grammar | None = None,
+        adapters: AdapterSet | None = None,
     ) -> TokenStream:
         """Queue a request and return its stream.
 
@@ -154,6 +156,8 @@ class Engine:
                 waits for it. If it raises, reading raises CallbackError from that.
             grammar: the answer is a text that it matches, unless `max_tokens` or a stop text cuts
                 it off. A prompt whose tools constrain the answer takes no other.
+            adapters: LoRA adapters and a control vector for this request. Requests with equal
+                sets share batches; different ones take turns.
 
         Raises:
             ContextOverflowError: the prompt does not fit `n_ctx`.
@@ -178,7 +182,8 @@ class Engine:
             params = sampling.with_token_ids(self.model.tokenize)
             asks = logits_processor is not None
             native = grammar._native if grammar is not None else None
-            return self._native.submit(made._native, params, config, asks, native)
+            changes = adapters.native if adapters else None
+            return self._native.submit(made._native, params, config, asks, native, changes)
 
         def parse(text: str, partial: bool) -> Answer:
             return prompts[0].parse(text, partial=partial, call_ids=call_ids)
@@ -197,6 +202,9 @@ class Engine:
         n: int,
         sampling: SamplingParams | None = None,
         config: StreamConfig | None = None,
+        *,
+        grammar: Grammar | None = None,
+        adapters: AdapterSet | None = None,
     ) -> list[TokenStream]:
         """Queue `n` answers to one prompt, which is evaluated once for all of them.
 
@@ -212,7 +220,7 @@ class Engine:
                 own = sampling
                 if sampling.seed is not None:
                     own = replace(sampling, seed=(sampling.seed + i) % 2**32)
-                streams.append(self.submit(prompt, own, config))
+                streams.append(self.submit(prompt, own, config, grammar=grammar, adapters=adapters))
         except MullamaError:
             for stream in streams:
                 stream.cancel()
