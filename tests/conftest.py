@@ -1,5 +1,6 @@
 """What many tests share: the embedded default model, loaded once."""
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,10 @@ from mullama_media import (
     SamplingParams,
     hub,
 )
+
+# Programs started in the background ignore Ctrl-C, and so would those that the tests interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).parent.parent
 SAMPLES = ROOT / "samples"
