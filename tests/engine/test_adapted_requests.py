@@ -27,7 +27,7 @@ def sets(model, tmp_path_factory):
         "one": AdapterSet(((loras[0], 1.0),)),
         "two": AdapterSet(((loras[1], 1.0),)),
         "both": AdapterSet(((loras[0], 0.5), (loras[1], 1.0))),
-        "control": AdapterSet(control_vector=ControlVector(push)),
+        "control": AdapterSet(control_vector=ControlVector(dict(enumerate(push, 1)))),
     }
 
 
