@@ -62,7 +62,8 @@ def main() -> int:
             got = [token for token in answer.tokens if token.id is not None]
             # Upstream reports the end-of-turn token too; ours ends the stream with it.
             want = [token for token, _ in expected if not ours.model.is_end(token)]
-            same = [token.id for token in got] == want
+            # llama-server's list leaves out tokens that end inside a character; ours have no text then.
+            same = [token.id for token in got if token.text] == want
             theirs = expected[0][1]
             # Logits against that of the likeliest token: llama-server adds up its softmax in single
             # precision, which moves all log-probabilities of a flat distribution alike.
