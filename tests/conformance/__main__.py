@@ -62,7 +62,7 @@ def main() -> int:
             got = [token for token in answer.tokens if token.id is not None]
             # Upstream reports the end-of-turn token too; ours ends the stream with it.
             want = [token for token, _ in expected if not ours.model.is_end(token)]
-            # llama-server's list leaves out tokens that end inside a character; ours have no text then.
+            # llama-server lists no token that ends inside a character; ours has no text then.
             same = [token.id for token in got if token.text] == want
             theirs = expected[0][1]
             # Logits against that of the likeliest token: llama-server adds up its softmax in single
