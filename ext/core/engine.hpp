@@ -55,8 +55,7 @@ struct EngineCounters {
 class Engine {
   public:
     // Allocates the context and starts the thread. Throws Error(model_load | model_capability |
-    // invalid_option). media may be null.
-    // draft may be null.
+    // invalid_option). media and draft may be null.
     Engine(std::shared_ptr<const Model> model, std::shared_ptr<Media> media, const EngineParams & params,
            std::shared_ptr<const Model> draft);
     ~Engine(); // closes if close() was not called; prefer close(), which may block

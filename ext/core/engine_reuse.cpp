@@ -105,8 +105,9 @@ Slot * Engine::prepare_slot(const Request & request, Prefix * prefix) {
     return oldest;
 }
 
-// The cache of a running request is full: forget the older half of what follows the prompt's media
-// (all of it where it has none), and move the rest up. Media are forgotten whole or not at all.
+// The cache of a running request is full: keep the prompt, or as much of it as half the context
+// holds, forget the older half of the rest, and move what is left up. Media are forgotten whole or not
+// at all.
 bool Engine::make_room(Slot & slot) {
     llama_memory_t memory = llama_get_memory(context_.get());
     if (!llama_memory_can_shift(memory) || model_->recurrent()) {

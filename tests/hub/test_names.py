@@ -51,10 +51,10 @@ def test_text_of_a_reference_reads_back(text: str) -> None:
     assert str(parse(text)) == text
 
 
-def test_home_is_expanded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HOME", "/home/someone")
-    monkeypatch.setenv("USERPROFILE", "/home/someone")
-    assert parse("~/m.gguf") == PathRef(Path("/home/someone/m.gguf"))
+def test_home_is_expanded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    assert parse("~/m.gguf") == PathRef(tmp_path / "m.gguf")
 
 
 @pytest.mark.parametrize(
