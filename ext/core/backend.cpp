@@ -7,7 +7,13 @@
 #include "ggml-backend.h"
 #include "llama.h"
 
+#include <algorithm>
 #include <mutex>
+#include <thread>
+
+#ifdef __linux__
+#include <sched.h>
+#endif
 
 namespace mullama {
 
@@ -20,6 +26,17 @@ std::string kind_of(enum ggml_backend_dev_type type) {
         case GGML_BACKEND_DEVICE_TYPE_IGPU: return "igpu";
         default: return "accel";
     }
+}
+
+// More threads than the process may run on make each of them wait for the others.
+int allowed_cpus() {
+#ifdef __linux__
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof(set), &set) == 0) {
+        return std::max(CPU_COUNT(&set), 1);
+    }
+#endif
+    return std::max(static_cast<int>(std::thread::hardware_concurrency()), 1);
 }
 
 } // namespace
@@ -70,6 +87,6 @@ std::vector<std::string> cpu_features() {
     return names;
 }
 
-int default_threads() { return common_cpu_get_num_math(); }
+int default_threads() { return std::min(common_cpu_get_num_math(), allowed_cpus()); }
 
 } // namespace mullama

@@ -22,6 +22,6 @@ void init_backends(const std::string & library_dir);
 
 std::vector<Device> devices();
 std::vector<std::string> cpu_features(); // instruction sets the loaded CPU kernels use
-int default_threads();                   // physical cores suited to arithmetic
+int default_threads();                   // physical cores suited to arithmetic, of those the process may use
 
 } // namespace mullama
