@@ -40,7 +40,7 @@ def test_defaults_make_a_round_trip_through_a_mapping(cls):
         (StreamConfig, {"stop": ("",)}, "empty"),
         (StreamConfig, {"stop": "word"}, "is not tuple"),
         (StreamConfig, {"stop": (1,)}, "is not tuple"),
-        (StreamConfig, {"max_tokens": 0}, "at least 1"),
+        (StreamConfig, {"max_tokens": -1}, "at least 0"),
         (StreamConfig, {"max_tokens": 2**31}, "at most"),
         (StreamConfig, {"stop_tokens": ("a",)}, "is not tuple"),
         (StreamConfig, {"stop_regex": ""}, "empty"),

@@ -28,7 +28,8 @@ void bind_engine(nb::module_ & module) {
         .def_ro("encoded", &EncoderCounters::encoded)
         .def_ro("reused", &EncoderCounters::reused)
         .def_ro("passes", &EncoderCounters::passes)
-        .def_ro("cached_bytes", &EncoderCounters::cached_bytes);
+        .def_ro("cached_bytes", &EncoderCounters::cached_bytes)
+        .def_ro("ms", &EncoderCounters::ms);
 
     nb::class_<EngineCounters>(module, "EngineCounters")
         .def_ro("requests", &EngineCounters::requests)
@@ -39,6 +40,11 @@ void bind_engine(nb::module_ & module) {
         .def_ro("accepted_tokens", &EngineCounters::accepted_tokens)
         .def_ro("steps", &EngineCounters::steps)
         .def_ro("shifts", &EngineCounters::shifts)
+        .def_ro("prefill_rows", &EngineCounters::prefill_rows)
+        .def_ro("decode_rows", &EngineCounters::decode_rows)
+        .def_ro("prefill_us", &EngineCounters::prefill_us)
+        .def_ro("decode_us", &EngineCounters::decode_us)
+        .def_ro("sampling_us", &EngineCounters::sampling_us)
         .def_ro("media", &EngineCounters::media)
         .def_ro("active", &EngineCounters::active)
         .def_ro("queued", &EngineCounters::queued);

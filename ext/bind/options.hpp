@@ -62,6 +62,7 @@ template <> struct Fields<Limits> {
         field("stop", to.stop);
         field("stop_tokens", to.stop_tokens);
         field("stop_regex", to.stop_regex);
+        field("echo", to.echo);
         field("ignore_eos", to.ignore_eos);
         field("buffer_tokens", to.buffer_tokens);
         field("priority", to.priority);

@@ -34,6 +34,14 @@ nb::tuple tuple_of(const TokenEvent & event) {
     return nb::make_tuple(event.token, event.text, event.logprobs->chosen, nb::tuple(top));
 }
 
+nb::list list_of(const std::vector<TokenEvent> & events) {
+    nb::list out;
+    for (const TokenEvent & event : events) {
+        out.append(tuple_of(event));
+    }
+    return out;
+}
+
 nb::object question_of(Stream & stream) {
     std::optional<LogitsQuestion> question = stream.take_question();
     if (!question) {
@@ -82,14 +90,8 @@ void bind_stream(nb::module_ & module) {
         .def(
             "wait", [](const Stream & self, int ms) { return self.wait(std::chrono::milliseconds(ms)); },
             "timeout_ms"_a, nb::call_guard<nb::gil_scoped_release>())
-        .def("take",
-             [](Stream & self) {
-                 nb::list out;
-                 for (const TokenEvent & event : self.take()) {
-                     out.append(tuple_of(event));
-                 }
-                 return out;
-             })
+        .def("take", [](Stream & self) { return list_of(self.take()); })
+        .def("prompt", [](const Stream & self) { return list_of(self.prompt()); })
         .def("take_question", &question_of, "(token ids, logits) to change, or None")
         .def("answer", &answer, "logits"_a.noconvert())
         .def("terminal", &Stream::terminal);

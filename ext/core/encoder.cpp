@@ -104,6 +104,7 @@ void Encoder::run() {
             remember(batch[i]);
         }
         ++counters_.passes;
+        counters_.ms += ms;
         counters_.encoded += finished;
         for (size_t i = batch.size(); i > finished; --i) {
             waiting_.push_front(batch[i - 1]);

@@ -39,6 +39,7 @@ struct EncoderCounters {
     uint64_t reused = 0;  // asked for while remembered or under way
     uint64_t passes = 0;
     uint64_t cached_bytes = 0;
+    double ms = 0; // in passes
 };
 
 // Thread-safe.

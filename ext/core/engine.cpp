@@ -69,6 +69,9 @@ Engine::Engine(std::shared_ptr<const Model> model, std::shared_ptr<Media> media,
     }
     context_ = make_context(*model_, params_, closing_);
     n_ctx_ = static_cast<int32_t>(llama_n_ctx_seq(context_.get()));
+    params_.n_batch = static_cast<int32_t>(llama_n_batch(context_.get())); // no more than all the context that was asked for
+    params_.n_ubatch = static_cast<int32_t>(llama_n_ubatch(context_.get()));
+    params_ = consistent(params_);
     batch_ = common_batch(context_.get());
     if (params_.speculative.kind != "off") {
         speculation_ = std::make_unique<Speculation>(params_.speculative, context_.get(), *model_, std::move(draft),
@@ -149,7 +152,7 @@ void Engine::close() {
 EngineCounters Engine::counters() const {
     const std::lock_guard lock(queue_mutex_);
     return {next_id_ - 1, prompt_tokens_, reused_tokens_, generated_tokens_, drafted_tokens_, accepted_tokens_,
-            steps_, shifts_,
+            steps_, shifts_, prefill_rows_, decode_rows_, prefill_us_, decode_us_, sampling_us_,
             encoder_ ? encoder_->counters() : EncoderCounters{}, active_, static_cast<uint32_t>(queue_.size())};
 }
 
@@ -159,7 +162,7 @@ void Engine::run() {
         admit();
         bool worked = false;
         try {
-            worked = step();
+            worked = timed_step();
         } catch (const Error & error) {
             // An abort inside the backend: its state is unknown, so nothing may run on it again.
             {
@@ -195,7 +198,7 @@ void Engine::admit() {
         Prefix prefix;
         Slot * slot = prepare_slot(*request, &prefix);
         reused_tokens_ += static_cast<uint64_t>(prefix.rows);
-        slot->admit(std::move(request), prefix, ++clock_);
+        slot->admit(std::move(request), prefix, ++clock_, *model_);
         if (speculation_) {
             speculation_->begin(slot->seq(), slot->history());
         }

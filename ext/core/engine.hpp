@@ -47,6 +47,11 @@ struct EngineCounters {
     uint64_t accepted_tokens = 0;
     uint64_t steps = 0;
     uint64_t shifts = 0;
+    uint64_t prefill_rows = 0; // evaluated of prompts, in all steps
+    uint64_t decode_rows = 0;  // evaluated in steps without prompts
+    uint64_t prefill_us = 0;   // in steps with rows of prompts; sampling not counted
+    uint64_t decode_us = 0;    // in the other steps; likewise
+    uint64_t sampling_us = 0;
     EncoderCounters media;
     uint32_t active = 0;
     uint32_t queued = 0;
@@ -83,6 +88,12 @@ class Engine {
         std::vector<llama_token> guess; // what the rows after it hold
     };
 
+    struct Prefilled { // rows of a slot's chunk, and where they are in the batch
+        Slot * slot;
+        int32_t rows;
+        int32_t first;
+    };
+
     void run();
     void admit();
     bool worth_waiting(const Request & request) const;
@@ -93,6 +104,7 @@ class Engine {
     std::chrono::milliseconds until_deadline() const; // the next one; at most a second
     bool resume();     // requests whose reader has answered
     bool step();
+    bool timed_step();
     bool has_work(const Slot & slot) const;
     void take_turn();  // chooses whose adapters are applied
     bool in_turn(const Slot & slot) const { return slot.request().same_adapters(applied_.get()); }
@@ -102,6 +114,7 @@ class Engine {
     void guess(std::vector<Output> * outputs);
     void check(const Output & output);
     bool make_room(Slot & slot);
+    void score(Slot & slot, int32_t first, int32_t from, int32_t rows);
     void sample(Slot & slot, int32_t row);
     void choose(Slot & slot, const float * logits);
     void end(Slot & slot, Finish finish, std::optional<Error> error = std::nullopt);
@@ -112,7 +125,7 @@ class Engine {
 
     const std::shared_ptr<const Model> model_;
     const std::shared_ptr<Media> media_;
-    const EngineParams params_;
+    EngineParams params_; // as the context came to be; constant from then on
     const std::shared_ptr<Mailbox> mailbox_ = std::make_shared<Mailbox>();
     llama_context_ptr context_;
     common_batch batch_;
@@ -142,6 +155,11 @@ class Engine {
     std::atomic<uint64_t> accepted_tokens_{0};
     std::atomic<uint64_t> steps_{0};
     std::atomic<uint64_t> shifts_{0};
+    std::atomic<uint64_t> prefill_rows_{0};
+    std::atomic<uint64_t> decode_rows_{0};
+    std::atomic<uint64_t> prefill_us_{0};
+    std::atomic<uint64_t> decode_us_{0};
+    std::atomic<uint64_t> sampling_us_{0};
     std::atomic<uint32_t> active_{0};
 
     std::mutex joining_;

@@ -7,6 +7,28 @@
 
 namespace mullama {
 
+namespace {
+
+// Logits of so many rows take at most 64 MiB.
+int32_t scored_rows(const Model & model) { return std::max(16, (16 << 20) / model.n_vocab()); }
+
+uint64_t us_since(Clock::time_point start) {
+    return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - start).count());
+}
+
+} // namespace
+
+bool Engine::timed_step() {
+    const uint64_t rows = prefill_rows_;
+    const uint64_t sampling = sampling_us_;
+    const auto start = Clock::now();
+    const bool worked = step();
+    if (worked) {
+        (prefill_rows_ == rows ? decode_us_ : prefill_us_) += us_since(start) - (sampling_us_ - sampling);
+    }
+    return worked;
+}
+
 bool Engine::step() {
     bool worked = resume();
     take_turn();
@@ -77,12 +99,14 @@ bool Engine::step_media(Slot & slot, int32_t budget) {
     const auto width = static_cast<size_t>(model_->n_embd_inp());
     const auto positions = media_->positions(chunk, slot.position());
     const auto per_row = static_cast<size_t>(media_->pos_per_row());
-    const bool ends_prompt = slot.last_chunk() && slot.offset() + rows == chunk.n_tokens;
+    const bool ends_chunk = slot.offset() + rows == chunk.n_tokens;
+    const bool ends_prompt = slot.last_chunk() && ends_chunk;
+    const bool last_counts = ends_prompt || (ends_chunk && slot.scoring());
     batch_.clear();
     int32_t index = 0;
     for (int32_t row = slot.offset(); row < slot.offset() + rows; ++row) {
         const llama_embd embedding{&encoding.rows[static_cast<size_t>(row) * width], 1, width};
-        const bool output = ends_prompt && row + 1 == slot.offset() + rows;
+        const bool output = last_counts && row + 1 == slot.offset() + rows;
         index = batch_.add_embd(embedding, &positions[static_cast<size_t>(row) * per_row], slot.seq(), output);
     }
     if (non_causal) {
@@ -95,6 +119,10 @@ bool Engine::step_media(Slot & slot, int32_t budget) {
     if (result != 0) {
         end(slot, Finish::error, Error(Errc::decode, "llama.cpp failed on a medium, code " + std::to_string(result)));
         return true;
+    }
+    prefill_rows_ += static_cast<uint64_t>(rows);
+    if (ends_chunk && slot.scoring()) {
+        score(slot, index, chunk.n_tokens - 1, 1);
     }
     slot.advance(rows);
     if (ends_prompt) {
@@ -180,7 +208,7 @@ void Engine::check(const Output & output) {
 
 bool Engine::step_text(int32_t prefill_budget) {
     std::vector<Output> outputs;
-    std::vector<std::pair<Slot *, int32_t>> prefilled;
+    std::vector<Prefilled> prefilled;
     batch_.clear();
     add_decode_rows(&outputs);
     const size_t decoders = outputs.size();
@@ -190,17 +218,18 @@ bool Engine::step_text(int32_t prefill_budget) {
             continue;
         }
         const PromptChunk & chunk = slot.chunk();
-        const int32_t rows = std::min(chunk.n_tokens - slot.offset(), budget);
+        const int32_t most = slot.scoring() ? std::min(budget, scored_rows(*model_)) : budget;
+        const int32_t rows = std::min(chunk.n_tokens - slot.offset(), most);
         const bool ends_prompt = slot.last_chunk() && slot.offset() + rows == chunk.n_tokens;
         int32_t row = 0;
         for (int32_t i = slot.offset(); i < slot.offset() + rows; ++i) {
-            const bool output = ends_prompt && i + 1 == slot.offset() + rows;
+            const bool output = slot.scoring() || (ends_prompt && i + 1 == slot.offset() + rows);
             row = batch_.add(chunk.tokens[static_cast<size_t>(i)], slot.position() + i, slot.seq(), output);
         }
         if (ends_prompt) {
             outputs.push_back({&slot, row, {}});
         }
-        prefilled.emplace_back(&slot, rows);
+        prefilled.push_back({&slot, rows, row + 1 - rows});
         budget -= rows;
     }
     if (outputs.empty() && prefilled.empty()) {
@@ -213,7 +242,14 @@ bool Engine::step_text(int32_t prefill_budget) {
         }
         return true;
     }
-    for (const auto & [slot, rows] : prefilled) {
+    if (prefilled.empty()) {
+        decode_rows_ += static_cast<uint64_t>(batch_.size());
+    }
+    for (const auto & [slot, rows, first] : prefilled) {
+        prefill_rows_ += static_cast<uint64_t>(rows);
+        if (slot->scoring()) {
+            score(*slot, first, slot->offset(), rows);
+        }
         slot->advance(rows);
     }
     for (size_t i = 0; i < outputs.size(); ++i) {
@@ -234,13 +270,22 @@ int32_t Engine::process() {
     });
 }
 
+// `rows` rows of the batch from `first` on are those of the slot's chunk from `from` on.
+void Engine::score(Slot & slot, int32_t first, int32_t from, int32_t rows) {
+    for (int32_t i = 0; i < rows; ++i) {
+        if (const float * logits = llama_get_logits_ith(context_.get(), first + i)) {
+            slot.score(from + i, logits);
+        }
+    }
+}
+
 void Engine::sample(Slot & slot, int32_t row) {
     const float * logits = llama_get_logits_ith(context_.get(), row);
     if (logits == nullptr) {
         end(slot, Finish::error, Error(Errc::decode, "llama.cpp returned no logits"));
         return;
     }
-    if (slot.request().asks_for_logits) {
+    if (slot.request().asks_for_logits && slot.request().limits.max_tokens != 0) {
         slot.ask(logits);
         announce(*slot.stream());
         return;
@@ -250,7 +295,9 @@ void Engine::sample(Slot & slot, int32_t row) {
 
 void Engine::choose(Slot & slot, const float * logits) {
     const std::shared_ptr<Stream> stream = slot.stream(); // the slot lets go of it at the end
+    const auto start = Clock::now();
     slot.sample(logits, *model_, n_ctx_);
+    sampling_us_ += us_since(start);
     if (!slot.idle() && slot.went_back()) {
         if (speculation_) {
             speculation_->keep_until(slot.seq(), slot.position());

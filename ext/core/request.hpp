@@ -20,7 +20,8 @@ using Clock = std::chrono::steady_clock;
 double ms_between(Clock::time_point from, Clock::time_point to);
 
 struct Limits {
-    int32_t max_tokens = -1;              // negative: until the context is full
+    int32_t max_tokens = -1;              // negative: until the context is full; 0: prefill only
+    bool echo = false;                    // give the prompt's tokens too, scored if log-probabilities are wanted
     int64_t max_time_ms = -1;             // from submission on; negative: for as long as it takes
     std::vector<std::string> stop;        // strings that end the answer and are not part of it
     std::vector<llama_token> stop_tokens; // tokens that do the same
@@ -47,6 +48,7 @@ struct Request {
     std::vector<llama_token> end_tokens; // the model's own ends; only listed where they may be forbidden
 
     bool same_adapters(const AdapterSet * other) const; // null is the empty set
+    bool scores_prompt() const { return limits.echo && sampler->wants_logprobs(); }
     Clock::time_point deadline() const; // Clock::time_point::max() without one
 };
 

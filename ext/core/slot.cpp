@@ -13,7 +13,7 @@ constexpr size_t media_ahead = 4; // encoded before their turn: keeps the encode
 
 } // namespace
 
-void Slot::admit(std::unique_ptr<Request> request, const Prefix & prefix, uint64_t now) {
+void Slot::admit(std::unique_ptr<Request> request, const Prefix & prefix, uint64_t now, const Model & model) {
     request_ = std::move(request);
     ++active_;
     held_ = std::make_unique<HeldTokens>(request_->sampling.banned_strings);
@@ -41,6 +41,35 @@ void Slot::admit(std::unique_ptr<Request> request, const Prefix & prefix, uint64
             tokens_.resize(tokens_.size() + static_cast<size_t>(chunk.n_tokens) - chunk.tokens.size(), -1);
         }
     }
+    list_prompt(model);
+}
+
+void Slot::list_prompt(const Model & model) {
+    echo_.clear();
+    echo_chunk_ = 0;
+    if (!request_->limits.echo) {
+        return;
+    }
+    TextStream text({});
+    for (const PromptChunk & chunk : request_->prompt->chunks) {
+        for (const llama_token token : chunk.tokens) {
+            echo_.push_back({token, text.push(model.piece(token, true)), std::nullopt});
+        }
+    }
+    if (!echo_.empty()) {
+        echo_.back().text += text.flush();
+    }
+}
+
+void Slot::score(int32_t row, const float * logits) {
+    const auto & chunks = request_->prompt->chunks;
+    const bool at_end = row + 1 == chunk().n_tokens;
+    const bool text_next = at_end ? !last_chunk() && !chunks[chunk_ + 1].media : !chunk().media;
+    if (!text_next) {
+        return; // what comes next is no token of the prompt
+    }
+    TokenEvent & next = echo_[echo_chunk_ + (chunk().media ? 0 : static_cast<size_t>(row) + 1)];
+    next.logprobs = request_->sampler->logprobs(logits, next.token);
 }
 
 void Slot::advance(int32_t rows) {
@@ -53,6 +82,7 @@ void Slot::advance(int32_t rows) {
     cost_ += static_cast<uint64_t>(rows);
     if (offset_ == chunk().n_tokens) {
         position_ += chunk().n_pos;
+        echo_chunk_ += chunk().tokens.size();
         ++chunk_;
         offset_ = 0;
         while (!ahead_.empty() && ahead_.front().chunk < chunk_) {
@@ -167,6 +197,11 @@ void Slot::sample(const float * logits, const Model & model, int32_t n_ctx) {
         first_token_ = Clock::now();
         timings_.prefill_ms = ms_between(admitted_, first_token_);
         timings_.first_token_ms = ms_between(request_->submitted, first_token_);
+        stream()->echo(std::exchange(echo_, {}));
+    }
+    if (request_->limits.max_tokens == 0) {
+        finish(Finish::length);
+        return;
     }
     std::vector<float> asked = std::exchange(asked_, {});
     Draw draw;

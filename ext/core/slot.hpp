@@ -40,7 +40,7 @@ class Slot {
     uint64_t take_cost() { return std::exchange(cost_, 0); }
 
     // `prefix` of the prompt is in the cache already, and nothing else is.
-    void admit(std::unique_ptr<Request> request, const Prefix & prefix, uint64_t now);
+    void admit(std::unique_ptr<Request> request, const Prefix & prefix, uint64_t now, const Model & model);
 
     // Prefill: what comes next in the prompt.
     bool prefilling() const { return request_ && chunk_ < request_->prompt->chunks.size(); }
@@ -55,6 +55,10 @@ class Slot {
     void want_media(Encoder & encoder);
     // The encoding of chunk(), a medium; null until it is there.
     const Encoding * encoding() const;
+
+    // The prompt's tokens get their log-probabilities: every row's logits are wanted.
+    bool scoring() const { return request_->scores_prompt(); }
+    void score(int32_t row, const float * logits); // those of a row of chunk()
 
     // Decode: the token to evaluate next. Paused while nobody reads.
     bool ready_to_decode() const {
@@ -94,6 +98,7 @@ class Slot {
     void go_back(const Draw & draw, size_t dropped);
     bool is_end(llama_token token, const Model & model) const;
     bool send(HeldToken held); // false after a stop string
+    void list_prompt(const Model & model);
 
     const llama_seq_id seq_;
     std::atomic<uint32_t> & active_;
@@ -119,6 +124,8 @@ class Slot {
     llama_token next_ = 0;
     std::vector<llama_token> history_;
     bool went_back_ = false;
+    std::vector<TokenEvent> echo_;    // the tokens of the prompt's text, if the reader wants them
+    size_t echo_chunk_ = 0;           // of those, where chunk() begins
     std::vector<float> asked_;        // the model's own logits, while asking()
     std::vector<llama_token> tokens_; // prompt and answer, where the reader is asked
     Clock::time_point admitted_;

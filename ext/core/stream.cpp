@@ -78,6 +78,16 @@ void Stream::finish(Terminal terminal) {
     changed_.notify_all();
 }
 
+void Stream::echo(std::vector<TokenEvent> prompt) {
+    const std::lock_guard lock(mutex_);
+    prompt_ = std::move(prompt);
+}
+
+std::vector<TokenEvent> Stream::prompt() const {
+    const std::lock_guard lock(mutex_);
+    return prompt_;
+}
+
 void Stream::ask(LogitsQuestion question) {
     {
         const std::lock_guard lock(mutex_);

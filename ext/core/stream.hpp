@@ -92,6 +92,7 @@ class Stream {
     void push(TokenEvent event);
     void finish(Terminal terminal);
     void ask(LogitsQuestion question);
+    void echo(std::vector<TokenEvent> prompt); // before the first token
     std::optional<std::vector<float>> take_answer(); // never blocks
     // The grammar that was set since the last call, if one was (null: none from now on).
     std::optional<std::shared_ptr<const Grammar>> take_grammar();
@@ -101,12 +102,12 @@ class Stream {
     // Reader side.
     void subscribe(); // from now on events are announced through the mailbox
     void cancel(); // idempotent; the terminal event still comes
-    // Waits for an event, a question or the end; false on timeout.
     // For the tokens that are chosen from now on; those that wait to be read are chosen already.
     void set_grammar(std::shared_ptr<const Grammar> grammar);
-    // Waits for an event or the end; false on timeout.
+    // Waits for an event, a question or the end; false on timeout.
     bool wait(std::chrono::milliseconds timeout) const;
     std::vector<TokenEvent> take();          // everything buffered; never blocks
+    std::vector<TokenEvent> prompt() const; // the tokens of its text, if they were asked for; from the first token on
     std::optional<LogitsQuestion> take_question();
     void answer(std::vector<float> logits);
     std::optional<Terminal> terminal() const; // only once the buffer is empty
@@ -118,6 +119,7 @@ class Stream {
     mutable std::mutex mutex_;
     mutable std::condition_variable changed_;
     std::deque<TokenEvent> events_;
+    std::vector<TokenEvent> prompt_;
     std::optional<LogitsQuestion> question_;
     std::optional<std::vector<float>> answer_;
     std::optional<Terminal> terminal_;

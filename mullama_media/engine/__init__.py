@@ -11,6 +11,7 @@ from mullama_media.engine.grammar import Grammar
 from mullama_media.engine.measure import Measurement, measure
 from mullama_media.engine.model import Media, Model, TensorInfo
 from mullama_media.engine.params import EngineParams, MediaParams, ModelParams
+from mullama_media.engine.perf import Counters, Perf
 from mullama_media.engine.probe import Probe, ProbeResult
 from mullama_media.engine.prompt import Message, Prompt
 from mullama_media.engine.quantization import (
@@ -35,6 +36,7 @@ __all__ = [
     "AnswerReader",
     "Completion",
     "ControlVector",
+    "Counters",
     "Delta",
     "Engine",
     "EngineParams",
@@ -47,6 +49,7 @@ __all__ = [
     "Message",
     "Model",
     "ModelParams",
+    "Perf",
     "Probe",
     "ProbeResult",
     "Prompt",

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import threading
+import time
 import weakref
 from collections.abc import Callable
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
@@ -17,6 +17,7 @@ from mullama_media.engine.grammar import Grammar
 from mullama_media.engine.model import Media, Model
 from mullama_media.engine.native import core
 from mullama_media.engine.params import EngineParams
+from mullama_media.engine.perf import Counters, Perf
 from mullama_media.engine.prompt import Prompt
 from mullama_media.engine.pump import Pump
 from mullama_media.engine.sampling import SamplingParams
@@ -25,35 +26,7 @@ from mullama_media.engine.tools import Answer
 from mullama_media.errors import EngineClosedError, MullamaError
 from mullama_media.options import replace
 
-__all__ = ["Counters", "Engine"]
-
-
-@dataclass(frozen=True, slots=True)
-class Counters:
-    """What an engine has done so far."""
-
-    requests: int
-    prompt_tokens: int
-    reused_tokens: int
-    """Prompt tokens that were in a KV cache already"""
-    generated_tokens: int
-    drafted_tokens: int
-    """Guessed by speculative decoding"""
-    accepted_tokens: int
-    """Of those, right"""
-    steps: int
-    """Batches evaluated"""
-    shifts: int
-    """Times a full context was shifted"""
-    media_encoded: int
-    media_reused: int
-    """Media that were remembered or under way"""
-    encoder_passes: int
-    media_cache_bytes: int
-    active: int
-    """Requests running now"""
-    queued: int
-    """Requests waiting now"""
+__all__ = ["Engine"]
 
 
 class Engine:
@@ -93,6 +66,7 @@ class Engine:
             draft._native if draft else None,
         )
         self._native: Any = native
+        self._made = time.perf_counter()
         self._lock = threading.Lock()
         self._pump: Pump | None = None
         self._workers: concurrent.futures.ThreadPoolExecutor | None = None
@@ -106,23 +80,12 @@ class Engine:
     @property
     def counters(self) -> Counters:
         """What it has done so far."""
-        native = self._native.counters
-        return Counters(
-            requests=native.requests,
-            prompt_tokens=native.prompt_tokens,
-            reused_tokens=native.reused_tokens,
-            generated_tokens=native.generated_tokens,
-            drafted_tokens=native.drafted_tokens,
-            accepted_tokens=native.accepted_tokens,
-            steps=native.steps,
-            shifts=native.shifts,
-            media_encoded=native.media.encoded,
-            media_reused=native.media.reused,
-            encoder_passes=native.media.passes,
-            media_cache_bytes=native.media.cached_bytes,
-            active=native.active,
-            queued=native.queued,
-        )
+        return Counters.of(self._native.counters)
+
+    def perf(self, since: Perf | None = None) -> Perf:
+        """Where its time went: since it was made, or since an earlier `perf()`. Thread-safe."""
+        now = Perf.of(self._native.counters, time.perf_counter() - self._made)
+        return now if since is None else now.minus(since)
 
     @property
     def closed(self) -> bool:

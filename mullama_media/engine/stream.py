@@ -31,8 +31,8 @@ class StreamConfig:
 
     max_tokens: int | None = option(
         default=512,
-        doc="Most tokens to generate; None until the context is full.",
-        ge=1,
+        doc="Most tokens to generate; None until the context is full, 0 for none.",
+        ge=0,
         le=2**31 - 1,
     )
     max_time_ms: int | None = option(
@@ -57,6 +57,12 @@ class StreamConfig:
         default=None,
         doc="Called with each token as it is read; True ends the answer after that token.",
         native=False,
+    )
+    echo: bool = option(
+        default=False,
+        doc="Give the tokens of the prompt's text too (`Completion.prompt`), with their "
+        "log-probabilities if SamplingParams.logprobs asks for any; the whole prompt is then "
+        "evaluated, nothing is reused.",
     )
     ignore_eos: bool = option(default=False, doc="Never let the model end the answer by itself.")
     buffer_tokens: int = option(
@@ -147,6 +153,9 @@ class Completion:
     """The stop text or match of the stop expression that ended it, if one did"""
     tokens: tuple[TokenData, ...]
     timings: Timings
+    prompt: tuple[TokenData, ...] = ()
+    """The tokens of the prompt's text, media left out, if StreamConfig.echo asked for them. The
+    first token, which nothing comes before, has no log-probability"""
     _parse: Parse | None = field(default=None, repr=False, compare=False)
 
     @property
@@ -248,6 +257,13 @@ class TokenStream:
     def completion(self) -> Completion | None:
         """The whole answer, once it was read to its end."""
         return self._completion
+
+    @property
+    def prompt(self) -> tuple[TokenData, ...]:
+        """As `Completion.prompt`, from the first token on."""
+        if self._native is None:
+            return ()
+        return tuple(TokenData(*event) for event in self._native.prompt())
 
     def result(self) -> Completion:
         """Read to the end and return the whole answer. Blocks."""
@@ -374,6 +390,7 @@ class TokenStream:
             finish_reason="stop" if self._stopped else terminal.finish,
             stop_text=None if self._stopped else terminal.stop_string or None,
             tokens=tokens,
+            prompt=self.prompt,
             timings=Timings(**{name: getattr(native, name) for name in Timings.__slots__}),
             _parse=self._parse,
         )

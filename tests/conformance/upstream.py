@@ -10,7 +10,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -103,14 +103,20 @@ def _content(part: str | Path) -> dict[str, Any]:
 
 @contextmanager
 def serve(
-    binaries: Path, model: Path, mmproj: Path | None, *, n_ctx: int = 4096
+    binaries: Path,
+    model: Path,
+    mmproj: Path | None,
+    *,
+    n_ctx: int = 4096,
+    n_parallel: int = 1,
+    options: Sequence[str | Path] = (),
 ) -> Iterator[Server]:
     """Run llama-server on a free port of this machine until the block ends."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [binaries / "llama-server", "-m", model, "--port", str(port), "-np", "1"]
-    command += ["-c", str(n_ctx), "--jinja"]
+    command = [binaries / "llama-server", "-m", model, "--port", str(port)]
+    command += ["-np", str(n_parallel), "-c", str(n_ctx), "--jinja", *options]
     if mmproj:
         command += ["--mmproj", mmproj]
     log = ROOT / "build" / "upstream-server.log"

@@ -308,3 +308,13 @@ def test_a_draft_model_is_asked_for(model):
         Engine(model, EngineParams(n_ctx=256, n_parallel=1, speculative="draft"))
     with pytest.raises(ModelCapabilityError):
         Engine(model, EngineParams(n_ctx=256, n_parallel=1, speculative="mtp"))
+
+
+def test_prompts_together_may_be_longer_than_a_small_context_was_asked_for(model):
+    # llama.cpp rounds the context up, but not the size of its batches
+    params = EngineParams(n_ctx=64, n_parallel=2, reuse_prefix=False)
+    with Engine(model, params) as engine:
+        prompts = [Prompt.of_parts(model, [f"{n} " + "word " * 150]) for n in range(2)]
+        assert sum(prompt.n_tokens for prompt in prompts) > 256
+        streams = [engine.submit(prompt, GREEDY, StreamConfig(max_tokens=4)) for prompt in prompts]
+        assert [stream.result().timings.generated_tokens for stream in streams] == [4, 4]
