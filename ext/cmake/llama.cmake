@@ -142,6 +142,21 @@ target_include_directories(mullama_llama SYSTEM PUBLIC
 target_compile_features(mullama_llama PRIVATE cxx_std_17)
 set_target_properties(mullama_llama PROPERTIES CXX_STANDARD 17)
 target_link_libraries(mullama_llama PUBLIC mtmd llama ggml vendor::nlohmann vendor::sheredom)
+# Reading the headers is most of the work here, and little of the code is worth much optimising:
+# together this halves the time. ccache cannot see through precompiled headers.
+if(NOT CCACHE)
+  target_precompile_headers(mullama_llama PRIVATE ${common}/chat.h ${common}/json-schema-to-grammar.h
+    ${common}/log.h <algorithm> <regex> <unordered_map>)
+  target_precompile_headers(llama PRIVATE ${LLAMA_CPP_DIR}/src/models/models.h)
+  target_precompile_headers(mtmd PRIVATE ${LLAMA_CPP_DIR}/tools/mtmd/models/models.h)
+endif()
+if(NOT MSVC AND NOT MULLAMA_SANITIZE)
+  foreach(source ${common_sources} ${LLAMA_CHAT_PARSERS_SOURCES})
+    if(NOT source MATCHES "(sampling|speculative|ngram-[a-z]+)\\.cpp$")
+      set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS "-O1")
+    endif()
+  endforeach()
+endif()
 if(MULLAMA_GGML_MODULES)
   add_dependencies(mullama_llama ${MULLAMA_GGML_MODULES})
 endif()
