@@ -16,8 +16,12 @@ def write_gguf(path: Path, architecture: str, fields: Mapping[str, Any], tensors
             writer.add_string(key, value)
         elif isinstance(value, float):
             writer.add_float32(key, value)
+        elif isinstance(value, bool):
+            writer.add_bool(key, value)
         elif isinstance(value, int):
             writer.add_uint32(key, value)
+        elif isinstance(value[0], str):
+            writer.add_array(key, value)
         else:
             writer.add_key_value(
                 key, value, gguf.GGUFValueType.ARRAY, sub_type=gguf.GGUFValueType.UINT32

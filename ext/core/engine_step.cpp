@@ -29,6 +29,11 @@ bool Engine::step() {
         budget = decoding ? 0 : budget;
         break;
     }
+    if (params_.pooling != "off") {
+        const int32_t rows = step_states(budget);
+        worked = worked || rows > 0;
+        budget -= decoding ? rows : 0;
+    }
     return step_text(budget) || worked;
 }
 
@@ -78,22 +83,28 @@ bool Engine::step_media(Slot & slot, int32_t budget) {
     const auto positions = media_->positions(chunk, slot.position());
     const auto per_row = static_cast<size_t>(media_->pos_per_row());
     const bool ends_prompt = slot.last_chunk() && slot.offset() + rows == chunk.n_tokens;
+    const Pooler * pooler = slot.request().pooler.get();
+    const bool states = pooler != nullptr && (ends_prompt || pooler->wants_all());
     batch_.clear();
     int32_t index = 0;
     for (int32_t row = slot.offset(); row < slot.offset() + rows; ++row) {
         const llama_embd embedding{&encoding.rows[static_cast<size_t>(row) * width], 1, width};
-        const bool output = ends_prompt && row + 1 == slot.offset() + rows;
+        const bool output = states || (ends_prompt && row + 1 == slot.offset() + rows);
         index = batch_.add_embd(embedding, &positions[static_cast<size_t>(row) * per_row], slot.seq(), output);
     }
     if (non_causal) {
         llama_set_causal_attn(context_.get(), false);
     }
-    const int32_t result = process();
+    const int32_t result = process(states);
     if (non_causal) {
         llama_set_causal_attn(context_.get(), true);
     }
     if (result != 0) {
         end(slot, Finish::error, Error(Errc::decode, "llama.cpp failed on a medium, code " + std::to_string(result)));
+        return true;
+    }
+    if (states) {
+        keep_states(slot, 0, rows, ends_prompt);
         return true;
     }
     slot.advance(rows);
@@ -190,7 +201,10 @@ bool Engine::step_text(int32_t prefill_budget) {
             continue;
         }
         const PromptChunk & chunk = slot.chunk();
-        const int32_t rows = std::min(chunk.n_tokens - slot.offset(), budget);
+        const int32_t rows = std::min(text_rows(slot), budget);
+        if (rows == 0) {
+            continue;
+        }
         const bool ends_prompt = slot.last_chunk() && slot.offset() + rows == chunk.n_tokens;
         int32_t row = 0;
         for (int32_t i = slot.offset(); i < slot.offset() + rows; ++i) {
@@ -226,10 +240,15 @@ bool Engine::step_text(int32_t prefill_budget) {
     return true;
 }
 
-int32_t Engine::process() {
+// states: of every row of the batch, instead of what generation needs.
+int32_t Engine::process(bool states) {
     ++steps_;
     return guarded(Errc::decode, model_->path(), [&] {
-        const int32_t result = llama_process(context_.get(), LLAMA_PROCESS_TYPE_DECODE, batch_.get());
+        if (params_.pooling != "off") {
+            llama_set_embeddings(context_.get(), states);
+        }
+        const llama_process_type type = encoder_only_ ? LLAMA_PROCESS_TYPE_ENCODE : LLAMA_PROCESS_TYPE_DECODE;
+        const int32_t result = llama_process(context_.get(), type, batch_.get());
         return result == 0 && speculation_ && !speculation_->evaluated(batch_) ? -1 : result;
     });
 }

@@ -5,6 +5,13 @@ Everything that produces tokens submits a prompt to an `Engine` and reads a `Tok
 
 from mullama_media.engine.adapters import AdapterSet, LoraAdapter
 from mullama_media.engine.control import ControlVector
+from mullama_media.engine.embedding import (
+    Embedding,
+    EmbeddingJob,
+    EmbeddingParams,
+    Score,
+    ScoreParams,
+)
 from mullama_media.engine.engine import Engine
 from mullama_media.engine.fit import Fit, fit_to_memory
 from mullama_media.engine.grammar import Grammar
@@ -36,6 +43,9 @@ __all__ = [
     "Completion",
     "ControlVector",
     "Delta",
+    "Embedding",
+    "EmbeddingJob",
+    "EmbeddingParams",
     "Engine",
     "EngineParams",
     "Fit",
@@ -55,6 +65,8 @@ __all__ = [
     "Sampler",
     "SamplingParams",
     "StreamConfig",
+    "Score",
+    "ScoreParams",
     "SystemInfo",
     "TensorInfo",
     "TensorPlan",
