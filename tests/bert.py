@@ -69,6 +69,7 @@ class TinyBert:
             "bert.attention.causal": False,
             "tokenizer.ggml.model": "bert",
             "tokenizer.ggml.tokens": tokens,
+            "tokenizer.ggml.token_type": [3] * len(SPECIAL) + [1] * len(WORDS),
             "tokenizer.ggml.token_type_count": 2,
             "tokenizer.ggml.bos_token_id": CLS,
             "tokenizer.ggml.cls_token_id": CLS,

@@ -27,13 +27,6 @@ std::string pooling_of_file(const Model & model) {
                 "Choose one: mean and last are usual for decoders");
 }
 
-bool has_head(const Model & model) {
-    const auto tensors = tensors_of(model);
-    return std::any_of(tensors.begin(), tensors.end(), [](const GgufTensor & tensor) {
-        return tensor.name == "cls.weight" || tensor.name == "cls.output.weight";
-    });
-}
-
 std::vector<llama_token> tokens_of(const Prompt & prompt) {
     std::vector<llama_token> out;
     for (const PromptChunk & chunk : prompt.chunks) {
@@ -53,7 +46,8 @@ std::string pooling_of(const Model & model, const std::string & asked) {
         throw Error(Errc::model_capability, "an encoder with a decoder makes no embeddings", model.path());
     }
     const std::string pooling = asked == "model" ? pooling_of_file(model) : asked;
-    if (pooling == "rank" && !has_head(model)) {
+    const bool has_head = has_tensor(model, "cls.weight") || has_tensor(model, "cls.output.weight");
+    if (pooling == "rank" && !has_head) {
         throw Error(Errc::model_capability, "it has no classification head, so it cannot score", model.path(),
                     "Use a reranker or classifier; an embedding model compares texts by their embeddings");
     }

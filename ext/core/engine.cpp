@@ -2,6 +2,7 @@
 
 #include "context.hpp"
 #include "guard.hpp"
+#include "model_tensors.hpp"
 
 #include <algorithm>
 
@@ -73,6 +74,10 @@ Engine::Engine(std::shared_ptr<const Model> model, std::shared_ptr<Media> media,
         context_ = make_context(*model_, many, closing_);
     }
     n_ctx_ = static_cast<int32_t>(llama_n_ctx_seq(context_.get()));
+    learned_positions_ = has_tensor(*model_, "position_embd.weight");
+    if (learned_positions_) { // llama.cpp ends the process at one more
+        n_ctx_ = std::min(n_ctx_, model_->n_ctx_train());
+    }
     batch_ = common_batch(context_.get());
     if (params_.speculative.kind != "off") {
         speculation_ = std::make_unique<Speculation>(params_.speculative, context_.get(), *model_, std::move(draft),

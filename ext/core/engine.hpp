@@ -145,6 +145,7 @@ class Engine {
     int32_t n_ctx_ = 0;
     bool encoder_only_ = false; // no cache: it cannot generate
     bool whole_ = false;        // every row sees every other: a text is one evaluation
+    bool learned_positions_ = false; // as many as it was trained with, and no more
 
     std::vector<Slot> slots_;         // engine thread
     std::vector<uint64_t> announced_; // engine thread: streams with news in this step

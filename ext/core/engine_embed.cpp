@@ -30,14 +30,7 @@ std::string numbered(const char * items, size_t i) { return std::string(items) +
 } // namespace
 
 int32_t Engine::max_embedding_tokens() const {
-    int32_t most = n_ctx_;
-    if (whole_) {
-        most = std::min(most, params_.n_ubatch);
-    }
-    if (llama_model_rope_type(model_->get()) == LLAMA_ROPE_TYPE_NONE && encoder_only_) {
-        most = std::min(most, model_->n_ctx_train()); // it has no more positions than that
-    }
-    return most;
+    return whole_ ? std::min(n_ctx_, params_.n_ubatch) : n_ctx_;
 }
 
 std::shared_ptr<const Prompt> Engine::fitting(std::shared_ptr<const Prompt> prompt, bool truncate,
@@ -55,12 +48,13 @@ std::shared_ptr<const Prompt> Engine::fitting(std::shared_ptr<const Prompt> prom
         return truncated(std::move(prompt), *model_, most);
     }
     const std::string need = std::to_string(takes);
-    const bool by_batch = whole_ && most == params_.n_ubatch;
+    const bool by_batch = most < n_ctx_;
+    const bool by_model = learned_positions_ && most == model_->n_ctx_train();
     throw Error(Errc::context_overflow,
                 "it takes " + need + " tokens and the engine can use " + std::to_string(most), where,
-                by_batch         ? "Make the engine with n_batch and n_ubatch of at least " + need + ", or truncate"
-                : most == n_ctx_ ? "Make the engine with n_ctx of at least " + need + ", or truncate"
-                                 : "The model has no more positions: truncate it or take it in pieces");
+                by_batch   ? "Make the engine with n_batch and n_ubatch of at least " + need + ", or truncate"
+                : by_model ? "The model has no more positions: truncate it or take it in pieces"
+                           : "Make the engine with n_ctx of at least " + need + ", or truncate");
 }
 
 std::vector<std::shared_ptr<Stream>> Engine::embed(const std::vector<std::shared_ptr<const Prompt>> & prompts,

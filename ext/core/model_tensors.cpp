@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include <algorithm>
+
 // From llama.cpp's src/llama-model.h, which cannot be included without the rest of its internals.
 const std::vector<std::pair<std::string, ggml_tensor *>> & llama_internal_get_tensor_map(const llama_model * model);
 
@@ -18,6 +20,11 @@ std::vector<GgufTensor> tensors_of(const Model & model) {
         all.push_back(std::move(tensor));
     }
     return all;
+}
+
+bool has_tensor(const Model & model, const std::string & name) {
+    const auto tensors = tensors_of(model);
+    return std::any_of(tensors.begin(), tensors.end(), [&](const GgufTensor & tensor) { return tensor.name == name; });
 }
 
 } // namespace mullama

@@ -135,7 +135,6 @@ class EmbeddingJob(Generic[T]):
         self._pump = pump
         self._finish = finish
         self._result: list[T] = []
-        self._cancelled = False
 
     @property
     def done(self) -> bool:
@@ -146,7 +145,6 @@ class EmbeddingJob(Generic[T]):
 
     def cancel(self) -> None:
         """Give up what is not done; reading then raises RequestCancelledError. Quick."""
-        self._cancelled = True
         self._start.add_done_callback(_cancel_started)
 
     def result(self, timeout_s: float | None = None) -> T:
