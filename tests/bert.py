@@ -11,7 +11,8 @@ import numpy as np
 
 from tests.made import write_gguf
 
-WORDS = "the a cat dog sat ran on under mat tree and moon is red blue big small ! . ?".split()
+TEXT = "the a cat dog sat ran on under mat tree and moon is red blue big small ! . ?"
+WORDS = TEXT.split()
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 PAD, UNK, CLS, SEP, MASK = range(5)
 EPS = 1e-12
@@ -100,7 +101,9 @@ class TinyBert:
         return self._linear(np.tanh(self._linear(first, "cls")), "cls.output")
 
     def _linear(self, x, name):
-        return x @ self.weights[f"{name}.weight"].T.astype(np.float64) + self.weights[f"{name}.bias"]
+        return (
+            x @ self.weights[f"{name}.weight"].T.astype(np.float64) + self.weights[f"{name}.bias"]
+        )
 
     def _norm(self, x, name):
         x = x - x.mean(-1, keepdims=True)

@@ -2,8 +2,6 @@
 
 #include <algorithm>
 
-#include <algorithm>
-
 // From llama.cpp's src/llama-model.h, which cannot be included without the rest of its internals.
 const std::vector<std::pair<std::string, ggml_tensor *>> & llama_internal_get_tensor_map(const llama_model * model);
 

@@ -221,11 +221,11 @@ def test_a_text_may_take_many_evaluations(model, weights):
         assert engine.counters.steps >= 3 * (made[0].n_tokens // 32)
     states = states_of(Probe(model, 512), weights, made[0].tokens.tolist())
     for one, pooling in zip(made, POOLINGS, strict=True):
-        assert close(one.values, pooled(states, pooling), 0.02)
+        assert alike(one.values, pooled(states, pooling))
 
 
 def test_batched_equals_one_by_one(decoder):
-    texts = [f"{text} {n}" for n in range(3) for text in TEXTS]
+    texts = [f"{text} {n}" for n in range(2) for text in TEXTS]
     for pooling in POOLINGS:
         params = EmbeddingParams(pooling=pooling)
         together = decoder.embed(texts, params).result()
@@ -285,15 +285,12 @@ def test_only_the_last_row_lets_a_prefix_be_reused(model):
         assert second.timings.reused_tokens >= first.n_tokens - 4
         mean = engine.embed(shared + " Two.", params.with_pooling("mean")).result()
         assert mean.timings.reused_tokens == 0
-        # What embedding left in a cache is as good as any.
-        prompt = Prompt.of_parts(model, [shared + " Two. And"])
-        answer = engine.submit(prompt, GREEDY, StreamConfig(max_tokens=8)).result()
-        assert answer.timings.reused_tokens >= mean.n_tokens - 1
+        # What a mean left in a cache is as good as any.
+        further = engine.embed(shared + " Two. Three.", params).result()
+        assert further.timings.reused_tokens >= mean.n_tokens
     with Engine(model, EngineParams(**EXACT, pooling="last", reuse_prefix=False)) as fresh:
-        expected = fresh.embed(shared + " Two.", params).result()
-        assert alike(second.values, expected.values)
-        whole = fresh.submit(prompt, GREEDY, StreamConfig(max_tokens=8)).result()
-        assert answer.text == whole.text
+        for one, text in ((second, shared + " Two."), (further, shared + " Two. Three.")):
+            assert alike(one.values, fresh.embed(text, params).result().values)
 
 
 def test_adapters_change_what_is_made(model, decoder, weights, tmp_path):

@@ -111,9 +111,7 @@ def test_a_classifier_says_a_value_for_each_label(tmp_path):
     fields = {"bert.classifier.output_labels": labels}
     with engine_of(bert, tmp_path / "c.gguf", **fields) as engine:
         assert engine.model.labels == tuple(labels)
-        for document, score in zip(
-            DOCUMENTS, engine.score(None, DOCUMENTS).result(), strict=True
-        ):
+        for document, score in zip(DOCUMENTS, engine.score(None, DOCUMENTS).result(), strict=True):
             assert score.tokens.tolist() == [CLS, *ids(document), SEP]
             expected = bert.scores(score.tokens)
             assert close(score.values, expected)
