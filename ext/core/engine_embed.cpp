@@ -10,6 +10,11 @@ namespace mullama {
 
 namespace {
 
+// Of a text of which the last row alone is wanted, so many are evaluated with their states; the others
+// are spared the output matrix. ggml's flash attention takes 64 rows at once and rounds otherwise for
+// fewer.
+constexpr int32_t tail_rows = 64;
+
 Pooling kind_of(const std::string & name) {
     static const std::map<std::string, Pooling> kinds = {
         {"none", Pooling::none}, {"mean", Pooling::mean}, {"cls", Pooling::cls}, {"last", Pooling::last}};
@@ -98,7 +103,10 @@ int32_t Engine::text_rows(const Slot & slot) const {
     if (pooler == nullptr) {
         return rows;
     }
-    return whole_ || pooler->wants_all() ? 0 : rows - (slot.last_chunk() ? 1 : 0);
+    if (whole_ || pooler->wants_all()) {
+        return 0;
+    }
+    return !slot.last_chunk() ? rows : rows < 2 * tail_rows ? 0 : rows - tail_rows;
 }
 
 bool Engine::wants_states(const Slot & slot) const {

@@ -5,23 +5,15 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mullama_media.engine.model import Model
-from mullama_media.engine.native import core
-from mullama_media.engine.prompt import Prompt
 from mullama_media.engine.stream import Timings
-from mullama_media.errors import (
-    DeadlineError,
-    InvalidOptionError,
-    MullamaError,
-    RequestCancelledError,
-)
+from mullama_media.errors import DeadlineError, RequestCancelledError
 from mullama_media.options import option, options
 
 if TYPE_CHECKING:
@@ -240,54 +232,3 @@ def _error_of(terminal: Any) -> Exception | None:
     if terminal.finish == "deadline":
         return DeadlineError("time is up", where="max_time_ms", hint="Allow more, or ask for less")
     return None
-
-
-# -- what Engine.embed and Engine.score are made of
-
-
-def texts_of(model: Model, items: Sequence[str | Prompt], where: str) -> list[Any]:
-    """Native prompts of texts. Raises InvalidOptionError for an empty one."""
-    n_special = len(model.tokenize("", add_special=True))
-    prompts = []
-    for i, item in enumerate(items):
-        if isinstance(item, Prompt):
-            prompts.append(item._native)
-            continue
-        made = Prompt.of_parts(model, [item]) if item else None
-        if made is None or made.n_tokens <= n_special:
-            raise InvalidOptionError(
-                "there is no text", where=f"{where}[{i}]", hint="Leave it out, or give it some text"
-            )
-        prompts.append(made._native)
-    return prompts
-
-
-def pairs_of(model: Model, query: str, documents: Sequence[str], limit: int) -> list[Any]:
-    """Native prompts of a query with each document, cut to `limit` tokens unless that is 0."""
-    prompts = []
-    for i, document in enumerate(documents):
-        try:
-            prompts.append(core().prompt_of_pair(model._native, query, document, limit))
-        except MullamaError as error:
-            where = f"documents[{i}]" if error.where == "document" else error.where
-            raise type(error)(error.what, where=where, hint=error.hint) from error
-    return prompts
-
-
-def embeddings_of(terminals: list[Any], per_token: bool) -> list[Embedding]:
-    """What the engine made of texts."""
-    made = []
-    for terminal in terminals:
-        native = terminal.embedding
-        values = native.values.reshape(native.rows, native.width)
-        timings = Timings.of(terminal.timings)
-        made.append(Embedding(values if per_token else values[0], native.tokens, timings))
-    return made
-
-
-def scores_of(terminals: list[Any], labels: tuple[str, ...]) -> list[Score]:
-    """What the engine made of pairs."""
-    return [
-        Score(t.embedding.values, labels, t.embedding.tokens, Timings.of(t.timings))
-        for t in terminals
-    ]

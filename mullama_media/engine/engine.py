@@ -6,24 +6,14 @@ import asyncio
 import concurrent.futures
 import threading
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Self, TypeVar, overload
+from typing import Any, Self, TypeVar
 
 from mullama_media.engine.adapters import AdapterSet
 from mullama_media.engine.callbacks import Callbacks, LogitsProcessor
-from mullama_media.engine.embedding import (
-    Embedding,
-    EmbeddingJob,
-    EmbeddingParams,
-    Score,
-    ScoreParams,
-    embeddings_of,
-    pairs_of,
-    scores_of,
-    texts_of,
-)
+from mullama_media.engine.embedder import Embedder
 from mullama_media.engine.grammar import Grammar
 from mullama_media.engine.model import Media, Model
 from mullama_media.engine.native import core
@@ -69,7 +59,7 @@ class Counters:
     """Requests waiting now"""
 
 
-class Engine:
+class Engine(Embedder):
     """Runs requests on one model, several at once, on a thread of its own.
 
     Every method is thread-safe. Close it (or use it in a `with` block) to free its memory at a
@@ -117,16 +107,6 @@ class Engine:
     def n_ctx(self) -> int:
         """Tokens each request may hold, prompt and answer together."""
         return int(self._native.n_ctx)
-
-    @property
-    def pooling(self) -> str:
-        """What its embeddings are made of, as in `EngineParams`; never "model"."""
-        return str(self._native.pooling)
-
-    @property
-    def max_embedding_tokens(self) -> int:
-        """Tokens of the longest text it embeds or scores."""
-        return int(self._native.max_embedding_tokens)
 
     @property
     def counters(self) -> Counters:
@@ -246,132 +226,6 @@ class Engine:
                 stream.cancel()
             raise
         return streams
-
-    @overload
-    def embed(
-        self,
-        prompts: str | Prompt,
-        params: EmbeddingParams | None = None,
-        *,
-        adapters: AdapterSet | None = None,
-    ) -> EmbeddingJob[Embedding]: ...
-
-    @overload
-    def embed(
-        self,
-        prompts: Sequence[str | Prompt],
-        params: EmbeddingParams | None = None,
-        *,
-        adapters: AdapterSet | None = None,
-    ) -> EmbeddingJob[list[Embedding]]: ...
-
-    def embed(
-        self,
-        prompts: str | Prompt | Sequence[str | Prompt],
-        params: EmbeddingParams | None = None,
-        *,
-        adapters: AdapterSet | None = None,
-    ) -> EmbeddingJob[Embedding] | EmbeddingJob[list[Embedding]]:
-        """Queue texts to be embedded, each a request of its own: all of them or none.
-
-        Texts share evaluations, with each other and with running answers, and short ones do not
-        wait for long ones. Texts are tokenised here, or, inside a running event loop, on a worker
-        thread; errors then appear where the job is read.
-
-        Args:
-            prompts: one text, or many for a list of embeddings in the same order. A text gets the
-                special tokens the model wants; control tokens in it are plain text. A `Prompt` is
-                taken as it is, and may hold media if the model is a decoder.
-            params: what is made of them.
-            adapters: as in `submit`.
-
-        Raises:
-            InvalidOptionError: an empty text, `dimensions` the model does not have, or an engine
-                made without `pooling` or for scores.
-            ContextOverflowError: a text of more than `max_embedding_tokens`, by its place.
-            OverloadedError: they do not fit the queue.
-            ModelCapabilityError: media for an encoder of text.
-            EngineClosedError: the engine was closed.
-        """
-        params = params or EmbeddingParams()
-        single = isinstance(prompts, str | Prompt)
-        items = [prompts] if isinstance(prompts, str | Prompt) else list(prompts)
-        per_token = (params.pooling or self.pooling) == "none"
-        changes = adapters.native if adapters else None
-
-        def start() -> list[Any]:
-            natives = texts_of(self.model, items, "prompts")
-            return list(self._native.embed(natives, params, changes))
-
-        def finish(terminals: list[Any]) -> Any:
-            made = embeddings_of(terminals, per_token)
-            return made[0] if single else made
-
-        begun = self._begin(start, here=all(isinstance(item, Prompt) for item in items))
-        return EmbeddingJob(begun, self._get_pump, finish)
-
-    @overload
-    def score(
-        self,
-        query: str | None,
-        documents: str,
-        params: ScoreParams | None = None,
-        *,
-        adapters: AdapterSet | None = None,
-    ) -> EmbeddingJob[Score]: ...
-
-    @overload
-    def score(
-        self,
-        query: str | None,
-        documents: Sequence[str],
-        params: ScoreParams | None = None,
-        *,
-        adapters: AdapterSet | None = None,
-    ) -> EmbeddingJob[list[Score]]: ...
-
-    def score(
-        self,
-        query: str | None,
-        documents: str | Sequence[str],
-        params: ScoreParams | None = None,
-        *,
-        adapters: AdapterSet | None = None,
-    ) -> EmbeddingJob[Score] | EmbeddingJob[list[Score]]:
-        """Queue texts to be judged by a reranker or classifier, as `embed` queues them.
-
-        The engine must be made with `pooling="rank"`.
-
-        Args:
-            query: what the documents are to answer; None for a classifier of single texts. How the
-                pair is written is up to the model's file: its template "rerank", or its special
-                tokens around both.
-            documents: one, or many for a list of scores in the same order.
-            params: what happens to long ones.
-            adapters: as in `submit`.
-
-        Raises:
-            As `embed`.
-        """
-        params = params or ScoreParams()
-        single = isinstance(documents, str)
-        items = [documents] if isinstance(documents, str) else list(documents)
-        changes = adapters.native if adapters else None
-
-        def start() -> list[Any]:
-            limit = self.max_embedding_tokens if params.truncate else 0
-            natives = (
-                texts_of(self.model, items, "documents")
-                if query is None
-                else pairs_of(self.model, query, items, limit)
-            )
-            return list(self._native.score(natives, params, changes))
-
-        def finish(terminals: list[Any]) -> Any:
-            made = scores_of(terminals, self.model.labels)
-            return made[0] if single else made
-
-        return EmbeddingJob(self._begin(start, here=False), self._get_pump, finish)
 
     def close(self) -> None:
         """End all requests, stop the thread, free the context. Idempotent.
