@@ -20,6 +20,8 @@ can catch broadly or exactly::
     │   ├── ContextOverflowError (ValueError)  a prompt does not fit the context
     │   ├── OverloadedError (RuntimeError)   too many requests are waiting
     │   ├── AnswerFormatError (ValueError)   an answer is not in the format that was asked for
+    │   ├── RequestCancelledError (RuntimeError)  it was cancelled and has nothing to show
+    │   ├── DeadlineError (TimeoutError)     its time is up and it has nothing to show
     │   └── DecodeError (RuntimeError)       the backend failed while evaluating
     └── HubError
         ├── ModelNameError (ValueError)      a model name means nothing to us
@@ -41,6 +43,7 @@ __all__ = [
     "ChatTemplateError",
     "ChecksumError",
     "ContextOverflowError",
+    "DeadlineError",
     "DecodeError",
     "DownloadError",
     "EngineClosedError",
@@ -58,6 +61,7 @@ __all__ = [
     "OverloadedError",
     "QuantizeCancelledError",
     "QuantizeError",
+    "RequestCancelledError",
 ]
 
 
@@ -186,6 +190,14 @@ class OverloadedError(EngineError, RuntimeError):
 
 class AnswerFormatError(EngineError, ValueError):
     """An answer is not what its prompt or caller asked for: broken JSON or a broken tool call."""
+
+
+class RequestCancelledError(EngineError, RuntimeError):
+    """A request was cancelled, and it is of a kind that gives nothing before it is done."""
+
+
+class DeadlineError(EngineError, TimeoutError):
+    """The time of a request is up, and it is of a kind that gives nothing before it is done."""
 
 
 class DecodeError(EngineError, RuntimeError):

@@ -16,12 +16,15 @@ def write_gguf(path: Path, architecture: str, fields: Mapping[str, Any], tensors
             writer.add_string(key, value)
         elif isinstance(value, float):
             writer.add_float32(key, value)
+        elif isinstance(value, bool):
+            writer.add_bool(key, value)
         elif isinstance(value, int):
             writer.add_uint32(key, value)
+        elif isinstance(value[0], str):
+            writer.add_array(key, value)
         else:
-            writer.add_key_value(
-                key, value, gguf.GGUFValueType.ARRAY, sub_type=gguf.GGUFValueType.UINT32
-            )
+            kind = gguf.GGUFValueType.INT32 if "token_type" in key else gguf.GGUFValueType.UINT32
+            writer.add_key_value(key, value, gguf.GGUFValueType.ARRAY, sub_type=kind)
     for name, values in tensors.items():
         writer.add_tensor(name, values)
     writer.write_header_to_file()

@@ -5,12 +5,21 @@ import dataclasses
 import pytest
 
 from mullama_media import EngineParams, MediaParams, ModelParams, SamplingParams, StreamConfig
-from mullama_media.engine import QuantizeParams
+from mullama_media.engine import EmbeddingParams, QuantizeParams, ScoreParams
 from mullama_media.engine.native import core
 from mullama_media.errors import InvalidOptionError
 from mullama_media.options import describe, from_mapping, from_toml, replace
 
-ALL = (SamplingParams, StreamConfig, ModelParams, MediaParams, EngineParams, QuantizeParams)
+ALL = (
+    SamplingParams,
+    StreamConfig,
+    ModelParams,
+    MediaParams,
+    EngineParams,
+    QuantizeParams,
+    ScoreParams,
+    EmbeddingParams,
+)
 
 
 @pytest.mark.parametrize("cls", ALL)

@@ -12,6 +12,7 @@ void bind_grammar(nb::module_ & module);
 void bind_prompt(nb::module_ & module);
 void bind_sampling(nb::module_ & module);
 void bind_stream(nb::module_ & module);
+void bind_embedding(nb::module_ & module);
 void bind_engine(nb::module_ & module);
 void bind_quantize(nb::module_ & module);
 void bind_adapter(nb::module_ & module);

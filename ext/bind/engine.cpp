@@ -14,6 +14,16 @@ void close_without_gil(Engine & engine) {
     engine.close();
 }
 
+using Streams = std::vector<std::shared_ptr<Stream>>;
+
+// Engine::embed or Engine::score, which take the prompts of a whole batch.
+template <auto method, class Params>
+Streams states_of(Engine & engine, const std::vector<std::shared_ptr<Prompt>> & prompts, const Params & params,
+                  std::shared_ptr<AdapterSet> adapters) {
+    const nb::gil_scoped_release release;
+    return (engine.*method)({prompts.begin(), prompts.end()}, params, std::move(adapters));
+}
+
 template <class T> nb::list field_names() {
     nb::list names;
     T value;
@@ -67,6 +77,10 @@ void bind_engine(nb::module_ & module) {
             },
             "prompt"_a, "sampling"_a, "limits"_a, "asks_for_logits"_a = false, "grammar"_a.none() = nb::none(),
             "adapters"_a.none() = nb::none())
+        .def("embed", &states_of<&Engine::embed, EmbeddingParams>, "prompts"_a, "params"_a, "adapters"_a.none() = nb::none())
+        .def("score", &states_of<&Engine::score, ScoreParams>, "prompts"_a, "params"_a, "adapters"_a.none() = nb::none())
+        .def_prop_ro("pooling", &Engine::pooling)
+        .def_prop_ro("max_embedding_tokens", &Engine::max_embedding_tokens)
         .def("close", &close_without_gil)
         .def_prop_ro("n_ctx", &Engine::n_ctx)
         .def_prop_ro("counters", &Engine::counters)
@@ -93,6 +107,8 @@ void bind_engine(nb::module_ & module) {
     fields[Fields<Limits>::name] = field_names<Limits>();
     fields[Fields<ModelParams>::name] = field_names<ModelParams>();
     fields[Fields<MediaParams>::name] = field_names<MediaParams>();
+    fields[Fields<ScoreParams>::name] = field_names<ScoreParams>();
+    fields[Fields<EmbeddingParams>::name] = field_names<EmbeddingParams>();
     fields[Fields<EngineParams>::name] = field_names<EngineParams>();
     fields[Fields<QuantizeParams>::name] = field_names<QuantizeParams>();
     module.attr("OPTION_FIELDS") = fields;

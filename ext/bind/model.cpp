@@ -105,6 +105,9 @@ void bind_model(nb::module_ & module) {
         .def_prop_ro("n_params", &Model::n_params)
         .def_prop_ro("n_ctx_train", &Model::n_ctx_train)
         .def_prop_ro("n_embd", &Model::n_embd_inp)
+        .def_prop_ro("n_embd_out", &Model::n_embd_out)
+        .def_prop_ro("n_cls_out", &Model::n_cls_out)
+        .def_prop_ro("labels", &Model::labels)
         .def_prop_ro("n_layer", &Model::n_layer)
         .def_prop_ro("n_vocab", &Model::n_vocab)
         .def_prop_ro("chat_template",

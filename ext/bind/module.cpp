@@ -10,6 +10,7 @@ NB_MODULE(_core, module) {
     bind_prompt(module);
     bind_sampling(module);
     bind_stream(module);
+    bind_embedding(module);
     bind_engine(module);
     bind_quantize(module);
     bind_adapter(module);

@@ -2,6 +2,7 @@
 // Defaults, ranges and docs live in Python alone. None leaves the core's "not set" value.
 #pragma once
 
+#include "embedding.hpp"
 #include "engine.hpp"
 #include "media.hpp"
 #include "model.hpp"
@@ -104,6 +105,28 @@ template <> struct Fields<MediaParams> {
     }
 };
 
+template <> struct Fields<ScoreParams> {
+    static constexpr const char * module = "mullama_media.engine.embedding";
+    static constexpr const char * name = "ScoreParams";
+    template <class F> static void visit(ScoreParams & to, F && field) {
+        field("truncate", to.truncate);
+        field("max_time_ms", to.max_time_ms);
+        field("priority", to.priority);
+        field("client", to.client);
+    }
+};
+
+template <> struct Fields<EmbeddingParams> {
+    static constexpr const char * module = "mullama_media.engine.embedding";
+    static constexpr const char * name = "EmbeddingParams";
+    template <class F> static void visit(EmbeddingParams & to, F && field) {
+        Fields<ScoreParams>::visit(to, field);
+        field("pooling", to.pooling);
+        field("normalize", to.normalize);
+        field("dimensions", to.dimensions);
+    }
+};
+
 template <> struct Fields<EngineParams> {
     static constexpr const char * module = "mullama_media.engine.params";
     static constexpr const char * name = "EngineParams";
@@ -115,6 +138,7 @@ template <> struct Fields<EngineParams> {
         field("prefill_chunk", to.prefill_chunk);
         field("max_queue", to.max_queue);
         field("reuse_prefix", to.reuse_prefix);
+        field("pooling", to.pooling);
         field("media_cache_mb", to.media_cache_mb);
         field("speculative", to.speculative.kind);
         field("draft_max", to.speculative.draft_max);

@@ -1,5 +1,6 @@
 #include "arrays.hpp"
 #include "bind.hpp"
+#include "embedding.hpp"
 #include "grammar.hpp"
 #include "stream.hpp"
 
@@ -75,6 +76,7 @@ void bind_stream(nb::module_ & module) {
         .def_ro("text", &Terminal::text)
         .def_ro("stop_string", &Terminal::stop_string)
         .def_ro("timings", &Terminal::timings)
+        .def_prop_ro("embedding", [](const Terminal & self) { return std::const_pointer_cast<Embedding>(self.embedding); })
         .def_prop_ro("error", [](const Terminal & self) {
             return self.error ? python_error_of(*self.error) : nb::object(nb::none());
         });

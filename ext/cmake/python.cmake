@@ -9,6 +9,7 @@ find_package(nanobind 3 CONFIG REQUIRED)
 nanobind_add_module(_core NB_STATIC NB_DOMAIN mullama STABLE_ABI
   bind/adapter.cpp
   bind/backend.cpp
+  bind/embedding.cpp
   bind/engine.cpp
   bind/errors.cpp
   bind/grammar.cpp

@@ -59,6 +59,10 @@ llama_context_params context_params(const EngineParams & params, int32_t n_ctx_t
     raw.yarn_beta_fast = params.yarn_beta_fast;
     raw.yarn_beta_slow = params.yarn_beta_slow;
     raw.yarn_orig_ctx = static_cast<uint32_t>(params.yarn_orig_ctx);
+    raw.embeddings = params.pooling != "off";
+    raw.pooling_type = params.pooling == "off" || params.pooling == "model" ? LLAMA_POOLING_TYPE_UNSPECIFIED
+                       : params.pooling == "rank"                           ? LLAMA_POOLING_TYPE_RANK
+                                                                            : LLAMA_POOLING_TYPE_NONE;
     raw.kv_unified = false; // each sequence has its own n_ctx and attends to nothing else
     raw.no_perf = true;
     return raw;

@@ -2,6 +2,7 @@
 
 #include "context.hpp"
 #include "guard.hpp"
+#include "model_tensors.hpp"
 
 #include <algorithm>
 
@@ -11,27 +12,20 @@ namespace {
 
 using namespace std::chrono_literals;
 
-EngineParams consistent(EngineParams params) {
+EngineParams consistent(EngineParams params, const Model & model) {
+    params.pooling = pooling_of(model, params.pooling);
     params.n_ubatch = std::min(params.n_ubatch, params.n_batch);
     params.prefill_chunk = std::min(params.prefill_chunk, params.n_batch);
     return params;
 }
 
-Error closed_error() {
-    return {Errc::engine_closed, "the engine is closed", {}, "Make a new one; a closed engine takes no requests"};
+Error encoder_error(const Model & model) {
+    return {Errc::model_capability, "it is an encoder and cannot generate", model.path(),
+            "For embeddings make the engine with EngineParams(pooling=\"model\") and ask with embed()"};
 }
 
-void check_adapters(const AdapterSet * adapters, const Model & model) {
-    if (adapters == nullptr) {
-        return;
-    }
-    adapters->check(model);
-    for (const auto & [lora, scale] : adapters->loras()) {
-        if (!lora->invocation_tokens().empty()) {
-            throw Error(Errc::model_capability, "an activated LoRA, which acts from certain tokens on, cannot be used here",
-                        lora->path(), "Use an ordinary LoRA adapter");
-        }
-    }
+Error closed_error() {
+    return {Errc::engine_closed, "the engine is closed", {}, "Make a new one; a closed engine takes no requests"};
 }
 
 // The prompt's format may end an answer by texts of its own.
@@ -58,26 +52,41 @@ std::unique_ptr<Constraint> constraint_of(const Model & model, const Prompt & pr
 
 Engine::Engine(std::shared_ptr<const Model> model, std::shared_ptr<Media> media, const EngineParams & params,
                std::shared_ptr<const Model> draft)
-    : model_(std::move(model)), media_(std::move(media)), params_(consistent(params)),
+    : model_(std::move(model)), media_(std::move(media)), params_(consistent(params, *model_)),
       queue_(static_cast<size_t>(params.max_queue)) {
     if (model_->vocab_only()) {
         throw Error(Errc::model_capability, "only its vocabulary was loaded, so it cannot generate", model_->path(),
                     "Load the model without vocab_only");
     }
-    if (!llama_model_has_decoder(model_->get())) {
-        throw Error(Errc::model_capability, "it is an encoder and cannot generate", model_->path());
+    if (params_.pooling != "off" && params_.speculative.kind != "off") {
+        throw Error(Errc::invalid_option, "an engine that guesses makes no embeddings", "speculative",
+                    "Leave speculative off, or pooling");
     }
     context_ = make_context(*model_, params_, closing_);
+    encoder_only_ = !llama_model_has_decoder(model_->get()) || llama_get_memory(context_.get()) == nullptr;
+    if (encoder_only_ && params_.pooling == "off") {
+        throw encoder_error(*model_);
+    }
+    whole_ = encoder_only_ || !llama_get_causal_attn(context_.get());
+    if (encoder_only_) { // sequences cost no memory here: as many texts at once as may be
+        EngineParams many = params_;
+        many.n_parallel = std::min(params_.n_ubatch, static_cast<int32_t>(llama_max_parallel_sequences()));
+        context_ = make_context(*model_, many, closing_);
+    }
     n_ctx_ = static_cast<int32_t>(llama_n_ctx_seq(context_.get()));
     params_.n_batch = static_cast<int32_t>(llama_n_batch(context_.get())); // no more than all the context that was asked for
     params_.n_ubatch = static_cast<int32_t>(llama_n_ubatch(context_.get()));
     params_ = consistent(params_);
+    learned_positions_ = has_tensor(*model_, "position_embd.weight");
+    if (learned_positions_) { // llama.cpp ends the process at one more
+        n_ctx_ = std::min(n_ctx_, model_->n_ctx_train());
+    }
     batch_ = common_batch(context_.get());
     if (params_.speculative.kind != "off") {
         speculation_ = std::make_unique<Speculation>(params_.speculative, context_.get(), *model_, std::move(draft),
                                                      stoppable_params(*model_, params_, closing_));
     }
-    for (int32_t seq = 0; seq < params_.n_parallel; ++seq) {
+    for (int32_t seq = 0; seq < static_cast<int32_t>(llama_n_seq_max(context_.get())); ++seq) {
         slots_.emplace_back(seq, active_, generated_tokens_);
     }
     if (media_) {
@@ -92,6 +101,9 @@ Engine::~Engine() { close(); }
 std::shared_ptr<Stream> Engine::submit(std::shared_ptr<const Prompt> prompt, const SamplingParams & sampling,
                                        const Limits & asked, bool asks_for_logits, GrammarPtr grammar,
                                        std::shared_ptr<const AdapterSet> adapters) {
+    if (encoder_only_) {
+        throw encoder_error(*model_);
+    }
     const Limits limits = with_stops(asked, *prompt);
     std::unique_ptr<Constraint> constraint = constraint_of(*model_, *prompt, std::move(grammar));
     if (prompt->n_pos >= n_ctx_ || prompt->n_tokens >= n_ctx_) {
@@ -100,18 +112,28 @@ std::shared_ptr<Stream> Engine::submit(std::shared_ptr<const Prompt> prompt, con
                         " tokens and the context holds " + std::to_string(n_ctx_),
                     "n_ctx", "Shorten the prompt or make the engine with a larger n_ctx");
     }
-    for (const PromptChunk & chunk : prompt->chunks) {
+    check_media(*prompt);
+    auto request = make_request(*model_, std::move(prompt), sampling, limits, asks_for_logits);
+    request->constraint = std::move(constraint);
+    check_for_request(adapters.get(), *model_);
+    request->adapters = std::move(adapters);
+    std::vector<std::unique_ptr<Request>> requests;
+    requests.push_back(std::move(request));
+    return enqueue(std::move(requests)).front();
+}
+
+void Engine::check_media(const Prompt & prompt) const {
+    for (const PromptChunk & chunk : prompt.chunks) {
         if (chunk.media && media_ && media_->non_causal(chunk) && chunk.n_tokens > params_.n_ubatch) {
             throw Error(Errc::invalid_option,
                         "a picture of " + std::to_string(chunk.n_tokens) + " tokens must fit one chunk", "n_ubatch",
                         "Make the engine with n_ubatch of at least " + std::to_string(chunk.n_tokens));
         }
     }
-    auto request = make_request(*model_, std::move(prompt), sampling, limits, asks_for_logits);
-    request->constraint = std::move(constraint);
-    check_adapters(adapters.get(), *model_);
-    request->adapters = std::move(adapters);
-    std::shared_ptr<Stream> stream;
+}
+
+std::vector<std::shared_ptr<Stream>> Engine::enqueue(std::vector<std::unique_ptr<Request>> requests) {
+    std::vector<std::shared_ptr<Stream>> streams;
     {
         const std::lock_guard lock(queue_mutex_);
         if (broken_) {
@@ -120,17 +142,22 @@ std::shared_ptr<Stream> Engine::submit(std::shared_ptr<const Prompt> prompt, con
         if (closed_) {
             throw closed_error();
         }
-        if (queue_.full()) {
-            throw Error(Errc::overloaded, std::to_string(queue_.size()) + " requests are waiting already", "max_queue",
-                        "Try again later, or make the engine with a larger max_queue or n_parallel");
+        if (queue_.room() < requests.size()) {
+            throw Error(Errc::overloaded,
+                        std::to_string(queue_.size()) + " requests are waiting already, and " +
+                            std::to_string(requests.size()) + " more are too many",
+                        "max_queue", "Try again later, or make the engine with a larger max_queue or n_parallel");
         }
-        stream = std::make_shared<Stream>(next_id_++, static_cast<size_t>(std::max(limits.buffer_tokens, 1)), mailbox_);
-        request->stream = stream;
-        prompt_tokens_ += static_cast<uint64_t>(request->prompt->n_tokens);
-        queue_.push(std::move(request));
+        for (auto & request : requests) {
+            const auto buffer = static_cast<size_t>(std::max(request->limits.buffer_tokens, 1));
+            streams.push_back(std::make_shared<Stream>(next_id_++, buffer, mailbox_));
+            request->stream = streams.back();
+            prompt_tokens_ += static_cast<uint64_t>(request->prompt->n_tokens);
+            queue_.push(std::move(request));
+        }
     }
     mailbox_->wake();
-    return stream;
+    return streams;
 }
 
 void Engine::close() {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "context_params.hpp"
+#include "embedding.hpp"
 #include "encoder.hpp"
 #include "queue.hpp"
 #include "grammar.hpp"
@@ -28,6 +29,7 @@ struct EngineParams : ContextTuning {
     int32_t prefill_chunk = 128; // prompt rows a step while other requests are decoding
     int32_t max_queue = 1024; // requests that may wait
     bool reuse_prefix = true; // begin prompts where the KV cache agrees with them
+    std::string pooling = "off"; // embeddings: off | model | none | mean | cls | last | rank
     int32_t media_cache_mb = 256; // encoded media remembered
     SpeculativeParams speculative;
     int32_t threads = 0;      // for decode; 0: as many as the machine has for arithmetic
@@ -71,6 +73,15 @@ class Engine {
                                    const Limits & limits, bool asks_for_logits = false, GrammarPtr grammar = nullptr,
                                    std::shared_ptr<const AdapterSet> adapters = nullptr);
 
+    // Queue requests for embeddings or scores, one a prompt: all of them or none. Never block. Throw
+    // Error(invalid_option | context_overflow | overloaded | engine_closed | model_capability).
+    std::vector<std::shared_ptr<Stream>> embed(const std::vector<std::shared_ptr<const Prompt>> & prompts,
+                                               const EmbeddingParams & params,
+                                               std::shared_ptr<const AdapterSet> adapters = nullptr);
+    std::vector<std::shared_ptr<Stream>> score(const std::vector<std::shared_ptr<const Prompt>> & prompts,
+                                               const ScoreParams & params,
+                                               std::shared_ptr<const AdapterSet> adapters = nullptr);
+
     // Ends every request with an engine_closed error and joins the thread: at most the rest of one
     // evaluation. Idempotent, thread-safe.
     void close();
@@ -79,6 +90,8 @@ class Engine {
     const std::shared_ptr<Media> & media() const { return media_; }
     const std::shared_ptr<Mailbox> & mailbox() const { return mailbox_; }
     int32_t n_ctx() const { return n_ctx_; } // tokens per sequence
+    const std::string & pooling() const { return params_.pooling; } // what it was made with; never "model"
+    int32_t max_embedding_tokens() const; // of one text
     EngineCounters counters() const;
 
   private:
@@ -93,6 +106,11 @@ class Engine {
         int32_t rows;
         int32_t first;
     };
+    // Puts them all into the queue, or throws.
+    std::vector<std::shared_ptr<Stream>> enqueue(std::vector<std::unique_ptr<Request>> requests);
+    void check_media(const Prompt & prompt) const;
+    std::shared_ptr<const Prompt> fitting(std::shared_ptr<const Prompt> prompt, bool truncate,
+                                          const std::string & where) const;
 
     void run();
     void admit();
@@ -110,6 +128,11 @@ class Engine {
     bool in_turn(const Slot & slot) const { return slot.request().same_adapters(applied_.get()); }
     bool step_media(Slot & slot, int32_t budget);
     bool step_text(int32_t prefill_budget);
+    int32_t text_rows(const Slot & slot) const; // of its chunk, that step_text() evaluates
+    bool wants_states(const Slot & slot) const; // of the row that comes next
+    int32_t step_states(int32_t budget);
+    std::vector<std::pair<Slot *, int32_t>> share_states(int32_t budget);
+    void keep_states(Slot & slot, int32_t first_row, int32_t rows, bool ends_prompt);
     void add_decode_rows(std::vector<Output> * outputs);
     void guess(std::vector<Output> * outputs);
     void check(const Output & output);
@@ -121,7 +144,7 @@ class Engine {
     void end(std::unique_ptr<Request> request, Finish finish, std::optional<Error> error = std::nullopt);
     void announce(const Stream & stream);
     void fail_all(const Error & error);
-    int32_t process();
+    int32_t process(bool states = false);
 
     const std::shared_ptr<const Model> model_;
     const std::shared_ptr<Media> media_;
@@ -132,6 +155,9 @@ class Engine {
     std::unique_ptr<Encoder> encoder_;
     std::unique_ptr<Speculation> speculation_;
     int32_t n_ctx_ = 0;
+    bool encoder_only_ = false; // no cache: it cannot generate
+    bool whole_ = false;        // every row sees every other: a text is one evaluation
+    bool learned_positions_ = false; // as many as it was trained with, and no more
 
     std::vector<Slot> slots_;         // engine thread
     std::vector<uint64_t> announced_; // engine thread: streams with news in this step

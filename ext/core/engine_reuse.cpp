@@ -15,7 +15,7 @@ constexpr int32_t worthwhile_rows = 32;
 // As match(), less what the memory cannot give: a sliding window may have passed the rows that the
 // next one attends to, and a recurrent state cannot be taken back.
 Prefix Engine::usable_prefix(const Slot & slot, const Request & request) const {
-    if (!params_.reuse_prefix || request.scores_prompt() || !request.same_adapters(slot.cache_adapters())) {
+    if (!params_.reuse_prefix || whole_ || !request.may_reuse() || !request.same_adapters(slot.cache_adapters())) {
         return {};
     }
     const Prefix prefix = slot.trace().match(*request.prompt);
@@ -36,7 +36,7 @@ Prefix Engine::usable_prefix(const Slot & slot, const Request & request) const {
 
 // Whether a prompt being evaluated will soon be worth more to this request than any cache is now.
 bool Engine::worth_waiting(const Request & request) const {
-    if (!params_.reuse_prefix || request.scores_prompt() || model_->recurrent()) {
+    if (!params_.reuse_prefix || whole_ || !request.may_reuse() || model_->recurrent()) {
         return false;
     }
     int32_t now = 0;

@@ -51,6 +51,11 @@ bool Engine::step() {
         budget = decoding ? 0 : budget;
         break;
     }
+    if (params_.pooling != "off") {
+        const int32_t rows = step_states(budget);
+        worked = worked || rows > 0;
+        budget -= decoding ? rows : 0;
+    }
     return step_text(budget) || worked;
 }
 
@@ -102,17 +107,19 @@ bool Engine::step_media(Slot & slot, int32_t budget) {
     const bool ends_chunk = slot.offset() + rows == chunk.n_tokens;
     const bool ends_prompt = slot.last_chunk() && ends_chunk;
     const bool last_counts = ends_prompt || (ends_chunk && slot.scoring());
+    const Pooler * pooler = slot.request().pooler.get();
+    const bool states = pooler != nullptr && (ends_prompt || pooler->wants_all());
     batch_.clear();
     int32_t index = 0;
     for (int32_t row = slot.offset(); row < slot.offset() + rows; ++row) {
         const llama_embd embedding{&encoding.rows[static_cast<size_t>(row) * width], 1, width};
-        const bool output = last_counts && row + 1 == slot.offset() + rows;
+        const bool output = states || (last_counts && row + 1 == slot.offset() + rows);
         index = batch_.add_embd(embedding, &positions[static_cast<size_t>(row) * per_row], slot.seq(), output);
     }
     if (non_causal) {
         llama_set_causal_attn(context_.get(), false);
     }
-    const int32_t result = process();
+    const int32_t result = process(states);
     if (non_causal) {
         llama_set_causal_attn(context_.get(), true);
     }
@@ -121,6 +128,10 @@ bool Engine::step_media(Slot & slot, int32_t budget) {
         return true;
     }
     prefill_rows_ += static_cast<uint64_t>(rows);
+    if (states) {
+        keep_states(slot, 0, rows, ends_prompt);
+        return true;
+    }
     if (ends_chunk && slot.scoring()) {
         score(slot, index, chunk.n_tokens - 1, 1);
     }
@@ -219,7 +230,10 @@ bool Engine::step_text(int32_t prefill_budget) {
         }
         const PromptChunk & chunk = slot.chunk();
         const int32_t most = slot.scoring() ? std::min(budget, scored_rows(*model_)) : budget;
-        const int32_t rows = std::min(chunk.n_tokens - slot.offset(), most);
+        const int32_t rows = std::min(text_rows(slot), most);
+        if (rows == 0) {
+            continue;
+        }
         const bool ends_prompt = slot.last_chunk() && slot.offset() + rows == chunk.n_tokens;
         int32_t row = 0;
         for (int32_t i = slot.offset(); i < slot.offset() + rows; ++i) {
@@ -262,10 +276,15 @@ bool Engine::step_text(int32_t prefill_budget) {
     return true;
 }
 
-int32_t Engine::process() {
+// states: of every row of the batch, instead of what generation needs.
+int32_t Engine::process(bool states) {
     ++steps_;
     return guarded(Errc::decode, model_->path(), [&] {
-        const int32_t result = llama_process(context_.get(), LLAMA_PROCESS_TYPE_DECODE, batch_.get());
+        if (params_.pooling != "off") {
+            llama_set_embeddings(context_.get(), states);
+        }
+        const llama_process_type type = encoder_only_ ? LLAMA_PROCESS_TYPE_ENCODE : LLAMA_PROCESS_TYPE_DECODE;
+        const int32_t result = llama_process(context_.get(), type, batch_.get());
         return result == 0 && speculation_ && !speculation_->evaluated(batch_) ? -1 : result;
     });
 }

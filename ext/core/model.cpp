@@ -51,6 +51,16 @@ std::string Model::description() const {
     return text;
 }
 
+std::vector<std::string> Model::labels() const {
+    std::vector<std::string> out;
+    for (int32_t i = 0; i < n_cls_out(); ++i) {
+        if (const char * label = llama_model_cls_label(model_.get(), static_cast<uint32_t>(i))) {
+            out.emplace_back(label);
+        }
+    }
+    return out;
+}
+
 std::map<std::string, std::string> Model::metadata() const {
     std::map<std::string, std::string> all;
     std::string buffer(256, '\0');

@@ -58,6 +58,10 @@ class Model {
     uint64_t n_params() const { return llama_model_n_params(model_.get()); }
     int32_t n_ctx_train() const { return llama_model_n_ctx_train(model_.get()); }
     int32_t n_embd_inp() const { return llama_model_n_embd_inp(model_.get()); }
+    int32_t n_embd_out() const { return llama_model_n_embd_out(model_.get()); } // width of an embedding
+    int32_t n_cls_out() const { return static_cast<int32_t>(llama_model_n_cls_out(model_.get())); }
+    // Of a classification head's outputs; fewer than n_cls_out() where the file names none.
+    std::vector<std::string> labels() const;
     int32_t n_layer() const { return llama_model_n_layer(model_.get()); }
     int32_t n_swa() const { return llama_model_n_swa(model_.get()); } // sliding window, rows; 0: none
     // Whether layers carry a state that cannot be taken back to an earlier row.

@@ -20,4 +20,9 @@ std::vector<GgufTensor> tensors_of(const Model & model) {
     return all;
 }
 
+bool has_tensor(const Model & model, const std::string & name) {
+    const auto tensors = tensors_of(model);
+    return std::any_of(tensors.begin(), tensors.end(), [&](const GgufTensor & tensor) { return tensor.name == name; });
+}
+
 } // namespace mullama

@@ -54,10 +54,6 @@ class Marks {
     std::vector<PromptPart> parts_;
 };
 
-bool holds_control_tokens(const Model & model, const std::string & text) {
-    return model.tokenize(text, false, true) != model.tokenize(text, false, false);
-}
-
 std::vector<PromptChunk> text_chunks(const Model & model, const std::vector<PromptPart> & parts, bool add_special) {
     PromptChunk chunk;
     if (parts.size() == 1) {
@@ -79,6 +75,10 @@ std::vector<PromptChunk> text_chunks(const Model & model, const std::vector<Prom
 }
 
 } // namespace
+
+bool holds_control_tokens(const Model & model, const std::string & text) {
+    return model.tokenize(text, false, true) != model.tokenize(text, false, false);
+}
 
 const std::vector<llama_token> & Prompt::shown_tokens() const {
     static const std::vector<llama_token> none;

@@ -30,6 +30,9 @@ struct PromptMessage {
     std::string tool_call_id{};             // likewise
 };
 
+// Whether the text would act as a control token if it were read as one.
+bool holds_control_tokens(const Model & model, const std::string & text);
+
 // Plain parts, for completion. media may be null when no part is a medium.
 // Thread-safe; blocks for tokenisation and media preprocessing.
 std::shared_ptr<const Prompt> prompt_of_parts(const Model & model, const Media * media,

@@ -18,7 +18,8 @@ class Queue {
   public:
     explicit Queue(size_t capacity) : capacity_(capacity) {}
 
-    bool full() const { return waiting_.size() >= capacity_; }
+    size_t room() const { return capacity_ - waiting_.size(); }
+    bool full() const { return room() == 0; }
     bool empty() const { return waiting_.empty(); }
     size_t size() const { return waiting_.size(); }
 

@@ -63,4 +63,29 @@ std::unique_ptr<Request> make_request(const Model & model, std::shared_ptr<const
     return request;
 }
 
+void check_for_request(const AdapterSet * adapters, const Model & model) {
+    if (adapters == nullptr) {
+        return;
+    }
+    adapters->check(model);
+    for (const auto & [lora, scale] : adapters->loras()) {
+        if (!lora->invocation_tokens().empty()) {
+            throw Error(Errc::model_capability, "an activated LoRA, which acts from certain tokens on, cannot be used here",
+                        lora->path(), "Use an ordinary LoRA adapter");
+        }
+    }
+}
+
+std::unique_ptr<Request> make_state_request(std::shared_ptr<const Prompt> prompt, std::unique_ptr<Pooler> pooler,
+                                            const ScoreParams & params) {
+    auto request = std::make_unique<Request>();
+    request->text = std::make_unique<TextStream>(std::vector<std::string>{}, nullptr);
+    request->prompt = std::move(prompt);
+    request->pooler = std::move(pooler);
+    request->limits.max_time_ms = params.max_time_ms;
+    request->limits.priority = params.priority;
+    request->limits.client = params.client;
+    return request;
+}
+
 } // namespace mullama

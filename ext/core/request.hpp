@@ -3,6 +3,7 @@
 
 #include "adapter.hpp"
 #include "constraint.hpp"
+#include "embedding.hpp"
 #include "prompt.hpp"
 #include "sampling.hpp"
 #include "stream.hpp"
@@ -45,15 +46,26 @@ struct Request {
     std::unique_ptr<Sampler> sampler;
     std::unique_ptr<Constraint> constraint; // null: the answer is free
     std::unique_ptr<TextStream> text;
+    std::unique_ptr<Pooler> pooler; // of a request that asks for states instead of an answer; else null
     std::vector<llama_token> end_tokens; // the model's own ends; only listed where they may be forbidden
 
     bool same_adapters(const AdapterSet * other) const; // null is the empty set
     bool scores_prompt() const { return limits.echo && sampler->wants_logprobs(); }
+    // Rows that are in a cache already will do.
+    bool may_reuse() const { return pooler ? !pooler->wants_all() : !scores_prompt(); }
     Clock::time_point deadline() const; // Clock::time_point::max() without one
 };
 
 // Everything but the stream. Throws Error(invalid_option | model_capability).
 std::unique_ptr<Request> make_request(const Model & model, std::shared_ptr<const Prompt> prompt,
                                       const SamplingParams & sampling, const Limits & limits, bool asks_for_logits);
+
+// Throws what AdapterSet::check() throws, and Error(model_capability) for adapters that act on a part of
+// a text. adapters may be null.
+void check_for_request(const AdapterSet * adapters, const Model & model);
+
+// A request for the states of a prompt; everything but the stream.
+std::unique_ptr<Request> make_state_request(std::shared_ptr<const Prompt> prompt, std::unique_ptr<Pooler> pooler,
+                                            const ScoreParams & params);
 
 } // namespace mullama

@@ -283,6 +283,10 @@ void Slot::finish(Finish finish, std::optional<Error> error) {
     if (timings_.generated_tokens > 0) {
         timings_.decode_ms = ms_between(first_token_, Clock::now());
     }
+    if (request_->pooler && finish == Finish::stop) {
+        timings_.prefill_ms = ms_between(admitted_, Clock::now());
+        terminal.embedding = std::make_shared<const Embedding>(request_->pooler->take());
+    }
     terminal.timings = timings_;
     --active_; // before anyone can see that it has ended
     stream()->finish(std::move(terminal));

@@ -18,6 +18,7 @@
 namespace mullama {
 
 class Grammar;
+struct Embedding;
 
 struct TokenEvent {
     llama_token token = 0;
@@ -54,6 +55,7 @@ struct Terminal {
     std::string stop_string; // the one that ended it, if one did
     std::optional<Error> error;
     Timings timings;
+    std::shared_ptr<const Embedding> embedding{}; // of a request for states that got so far
 };
 
 // Wakes the two sides. Shared by an engine and its streams, so either may outlive the other.

@@ -5,6 +5,13 @@ Everything that produces tokens submits a prompt to an `Engine` and reads a `Tok
 
 from mullama_media.engine.adapters import AdapterSet, LoraAdapter
 from mullama_media.engine.control import ControlVector
+from mullama_media.engine.embedding import (
+    Embedding,
+    EmbeddingJob,
+    EmbeddingParams,
+    Score,
+    ScoreParams,
+)
 from mullama_media.engine.engine import Engine
 from mullama_media.engine.fit import Fit, fit_to_memory
 from mullama_media.engine.grammar import Grammar
@@ -38,6 +45,9 @@ __all__ = [
     "ControlVector",
     "Counters",
     "Delta",
+    "Embedding",
+    "EmbeddingJob",
+    "EmbeddingParams",
     "Engine",
     "EngineParams",
     "Fit",
@@ -57,6 +67,8 @@ __all__ = [
     "QuantizePlan",
     "Sampler",
     "SamplingParams",
+    "Score",
+    "ScoreParams",
     "StreamConfig",
     "SystemInfo",
     "TensorInfo",

@@ -9,10 +9,11 @@ import time
 import weakref
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from mullama_media.engine.adapters import AdapterSet
 from mullama_media.engine.callbacks import Callbacks, LogitsProcessor
+from mullama_media.engine.embedder import Embedder
 from mullama_media.engine.grammar import Grammar
 from mullama_media.engine.model import Media, Model
 from mullama_media.engine.native import core
@@ -28,8 +29,10 @@ from mullama_media.options import replace
 
 __all__ = ["Engine"]
 
+T = TypeVar("T")
 
-class Engine:
+
+class Engine(Embedder):
     """Runs requests on one model, several at once, on a thread of its own.
 
     Every method is thread-safe. Close it (or use it in a `with` block) to free its memory at a
@@ -54,7 +57,9 @@ class Engine:
 
         Raises:
             ModelLoadError: llama.cpp cannot make a context (usually: not enough memory).
-            ModelCapabilityError: the model cannot generate (vocabulary only, or an encoder).
+            ModelCapabilityError: the model cannot generate (vocabulary only, or an encoder made
+                without `pooling`), or cannot score.
+            InvalidOptionError: options that do not go together.
         """
         self.model = model
         self.media = media
@@ -151,13 +156,8 @@ class Engine:
         def parse(text: str, partial: bool) -> Answer:
             return prompts[0].parse(text, partial=partial, call_ids=call_ids)
 
-        if self.closed:
-            raise EngineClosedError("the engine is closed", hint="Make a new one")
-        if isinstance(prompt, Prompt) or not _in_event_loop():
-            done: concurrent.futures.Future[Any] = concurrent.futures.Future()
-            done.set_result(start())
-            return TokenStream(done, self._get_pump, callbacks, parse)
-        return TokenStream(self._get_workers().submit(start), self._get_pump, callbacks, parse)
+        begun = self._begin(start, here=isinstance(prompt, Prompt))
+        return TokenStream(begun, self._get_pump, callbacks, parse)
 
     def submit_many(
         self,
@@ -207,6 +207,16 @@ class Engine:
     async def aclose(self) -> None:
         """`close` without blocking the event loop."""
         await asyncio.to_thread(self.close)
+
+    def _begin(self, start: Callable[[], T], *, here: bool) -> concurrent.futures.Future[T]:
+        """Call `start`; on a worker thread if it takes long (not `here`) and a loop runs."""
+        if self.closed:
+            raise EngineClosedError("the engine is closed", hint="Make a new one")
+        if not here and _in_event_loop():
+            return self._get_workers().submit(start)
+        done: concurrent.futures.Future[T] = concurrent.futures.Future()
+        done.set_result(start())
+        return done
 
     def _get_pump(self) -> Pump:
         with self._lock:

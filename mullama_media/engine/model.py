@@ -168,6 +168,17 @@ class Model:
         return int(self._native.n_embd)
 
     @property
+    def n_embd_out(self) -> int:
+        """Width of an embedding, in floats."""
+        return int(self._native.n_embd_out)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """What its scores stand for, if it scores; numbers where its file has no names."""
+        named = tuple(self._native.labels)
+        return named or tuple(str(i) for i in range(self._native.n_cls_out))
+
+    @property
     def chat_template(self) -> str | None:
         """The Jinja source of its chat template, if it carries a usable one."""
         source: str | None = self._native.chat_template

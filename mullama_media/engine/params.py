@@ -93,7 +93,11 @@ class EngineParams:
         ge=1,
     )
     n_parallel: int = option(
-        default=4, doc="Requests that run at once; more wait in a queue.", ge=1, le=256
+        default=4,
+        doc="Requests that run at once; more wait in a queue. An encoder, whose sequences cost no "
+        "memory, takes as many texts at once as fit n_ubatch.",
+        ge=1,
+        le=256,
     )
     n_batch: int = option(default=2048, doc="Most prompt tokens evaluated in one step.", ge=1)
     n_ubatch: int = option(
@@ -110,6 +114,13 @@ class EngineParams:
     reuse_prefix: bool = option(
         default=True,
         doc="Begin a prompt where a sequence's KV cache agrees with it, media included.",
+    )
+    pooling: str = option(
+        default="off",
+        doc="Embeddings: off for generation alone; what one is made of: model (as its file says), "
+        "mean, cls or last (of the states of its tokens), none (one a token); rank for the scores "
+        "of a reranker or classifier. The engine still generates where the model can.",
+        choices=("off", "model", "none", "mean", "cls", "last", "rank"),
     )
     media_cache_mb: int = option(
         default=256, doc="Encoded pictures and recordings to remember, in MiB.", ge=0

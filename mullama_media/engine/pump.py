@@ -12,14 +12,28 @@ import asyncio
 import threading
 import weakref
 from collections import defaultdict
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
-if TYPE_CHECKING:
-    from mullama_media.engine.stream import TokenStream
-
-__all__ = ["Pump"]
+__all__ = ["Pump", "Reader"]
 
 _WAIT_MS = 1000
+
+
+class Reader(Protocol):
+    """Who reads what an engine announces."""
+
+    @property
+    def native_id(self) -> int:
+        """The id it is announced under."""
+        ...
+
+    def wake(self) -> None:
+        """Something may be there to read. Called on the reader's loop."""
+        ...
+
+    def cancel(self) -> None:
+        """The loop is gone, so nobody will read it."""
+        ...
 
 
 class Pump:
@@ -28,11 +42,11 @@ class Pump:
     def __init__(self, native: Any) -> None:
         self._native = native
         self._lock = threading.Lock()
-        self._readers: dict[int, tuple[weakref.ref[TokenStream], asyncio.AbstractEventLoop]] = {}
+        self._readers: dict[int, tuple[weakref.ref[Reader], asyncio.AbstractEventLoop]] = {}
         self._thread = threading.Thread(target=self._run, name="mullama-pump", daemon=True)
         self._thread.start()
 
-    def register(self, stream: TokenStream, loop: asyncio.AbstractEventLoop) -> None:
+    def register(self, stream: Reader, loop: asyncio.AbstractEventLoop) -> None:
         """Wake `stream` on `loop` from now on, until it is garbage."""
         number = stream.native_id
         forget = weakref.ref(stream, lambda _: self._readers.pop(number, None))
@@ -53,7 +67,7 @@ class Pump:
 
     def _wake_readers(self, numbers: list[int]) -> None:
         # A method of its own, so that no local keeps a stream alive while the thread waits.
-        by_loop: dict[asyncio.AbstractEventLoop, list[TokenStream]] = defaultdict(list)
+        by_loop: dict[asyncio.AbstractEventLoop, list[Reader]] = defaultdict(list)
         with self._lock:
             found = [self._readers.get(number) for number in dict.fromkeys(numbers)]
         for entry in found:
@@ -68,6 +82,6 @@ class Pump:
                     stream.cancel()
 
 
-def _wake(streams: list[TokenStream]) -> None:
+def _wake(streams: list[Reader]) -> None:
     for stream in streams:
         stream.wake()

@@ -129,6 +129,11 @@ class Timings:
     accepted_tokens: int
     """Of those, right"""
 
+    @classmethod
+    def of(cls, native: Any) -> Self:
+        """Those of the core."""
+        return cls(**{name: getattr(native, name) for name in cls.__slots__})
+
     @property
     def decode_rate(self) -> float:
         """Tokens a second after the first; 0 if there was only one."""
@@ -384,14 +389,13 @@ class TokenStream:
             raise terminal.error
         tail = TokenData(None, terminal.text) if terminal.text and not self._stopped else None
         tokens = (*self._seen, *([tail] if tail else []))
-        native = terminal.timings
         self._completion = Completion(
             text="".join(token.text for token in tokens),
             finish_reason="stop" if self._stopped else terminal.finish,
             stop_text=None if self._stopped else terminal.stop_string or None,
             tokens=tokens,
             prompt=self.prompt,
-            timings=Timings(**{name: getattr(native, name) for name in Timings.__slots__}),
+            timings=Timings.of(terminal.timings),
             _parse=self._parse,
         )
         if tail:
