@@ -19,6 +19,8 @@ can catch broadly or exactly::
     │   ├── EngineClosedError (RuntimeError) the engine was closed
     │   ├── ContextOverflowError (ValueError)  a prompt does not fit the context
     │   ├── OverloadedError (RuntimeError)   too many requests are waiting
+    │   ├── SessionError (RuntimeError)      a session is closed, or busy with a request
+    │   ├── StateError (OSError, ValueError) a saved state is damaged, foreign, or does not fit
     │   ├── AnswerFormatError (ValueError)   an answer is not in the format that was asked for
     │   └── DecodeError (RuntimeError)       the backend failed while evaluating
     └── HubError
@@ -58,6 +60,8 @@ __all__ = [
     "OverloadedError",
     "QuantizeCancelledError",
     "QuantizeError",
+    "SessionError",
+    "StateError",
 ]
 
 
@@ -181,7 +185,17 @@ class ContextOverflowError(EngineError, ValueError):
 
 
 class OverloadedError(EngineError, RuntimeError):
-    """As many requests wait as may (`EngineParams.max_queue`); try again later."""
+    """As many requests wait as may (`EngineParams.max_queue`), or no sequence is free for a session;
+    try again later.
+    """
+
+
+class SessionError(EngineError, RuntimeError):
+    """A session is closed, or a request of it waits or runs."""
+
+
+class StateError(EngineError, OSError, ValueError):
+    """A saved state is damaged, foreign, made with something else, or cannot be read or written."""
 
 
 class AnswerFormatError(EngineError, ValueError):

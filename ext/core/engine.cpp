@@ -88,7 +88,7 @@ Engine::~Engine() { close(); }
 
 std::shared_ptr<Stream> Engine::submit(std::shared_ptr<const Prompt> prompt, const SamplingParams & sampling,
                                        const Limits & asked, bool asks_for_logits, GrammarPtr grammar,
-                                       std::shared_ptr<const AdapterSet> adapters) {
+                                       std::shared_ptr<const AdapterSet> adapters, const Place & place) {
     const Limits limits = with_stops(asked, *prompt);
     std::unique_ptr<Constraint> constraint = constraint_of(*model_, *prompt, std::move(grammar));
     if (prompt->n_pos >= n_ctx_ || prompt->n_tokens >= n_ctx_) {
@@ -108,6 +108,8 @@ std::shared_ptr<Stream> Engine::submit(std::shared_ptr<const Prompt> prompt, con
     request->constraint = std::move(constraint);
     check_adapters(adapters.get(), *model_);
     request->adapters = std::move(adapters);
+    request->session = place.session;
+    request->prefill_only = place.prefill_only;
     std::shared_ptr<Stream> stream;
     {
         const std::lock_guard lock(queue_mutex_);
@@ -116,6 +118,13 @@ std::shared_ptr<Stream> Engine::submit(std::shared_ptr<const Prompt> prompt, con
         }
         if (closed_) {
             throw closed_error();
+        }
+        if (place.session != 0 && !sessions_.contains(place.session)) {
+            throw Error(Errc::session, "the session is closed", {}, "Open a new one");
+        }
+        if (place.session == 0 && static_cast<int32_t>(sessions_.size()) == params_.n_parallel) {
+            throw Error(Errc::overloaded, "a session has reserved the only sequence", "n_parallel",
+                        "Close the session, submit the request there, or make the engine with a larger n_parallel");
         }
         if (queue_.full()) {
             throw Error(Errc::overloaded, std::to_string(queue_.size()) + " requests are waiting already", "max_queue",
@@ -155,7 +164,11 @@ EngineCounters Engine::counters() const {
 
 void Engine::run() {
     while (!closing_) {
+        const auto due = commands_.take();
         drop_ended();
+        for (const auto & command : due) {
+            command->run();
+        }
         admit();
         bool worked = false;
         try {
@@ -167,6 +180,7 @@ void Engine::run() {
                 broken_ = error;
             }
             fail_all(error);
+            commands_.close(error);
         }
         mailbox_->publish(announced_);
         announced_.clear();
@@ -175,6 +189,7 @@ void Engine::run() {
         }
     }
     fail_all(closed_error());
+    commands_.close(closed_error());
     mailbox_->publish(announced_);
     mailbox_->finish();
 }
@@ -187,7 +202,10 @@ void Engine::admit() {
             for (Slot & slot : slots_) {
                 queue_.charge(slot.client(), slot.take_cost());
             }
-            request = queue_.take([this](const Request & candidate) { return !worth_waiting(candidate); });
+            request = queue_.take([this](const Request & candidate) {
+                const auto open = [&](const Slot & slot) { return open_to(slot, candidate); };
+                return std::any_of(slots_.begin(), slots_.end(), open) && !worth_waiting(candidate);
+            });
         }
         if (!request) {
             return;

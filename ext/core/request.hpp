@@ -32,8 +32,16 @@ struct Limits {
     int32_t buffer_tokens = 64;           // events that may wait to be read before the request is paused
 };
 
+// Where a request runs, and how far.
+struct Place {
+    uint64_t session = 0;      // its sequence; 0: any that is free
+    bool prefill_only = false; // evaluate the prompt, generate nothing
+};
+
 struct Request {
     std::shared_ptr<const Prompt> prompt;
+    uint64_t session = 0;
+    bool prefill_only = false;
     SamplingParams sampling;
     Limits limits;
     std::shared_ptr<const AdapterSet> adapters; // null: none

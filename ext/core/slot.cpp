@@ -168,6 +168,10 @@ void Slot::sample(const float * logits, const Model & model, int32_t n_ctx) {
         timings_.prefill_ms = ms_between(admitted_, first_token_);
         timings_.first_token_ms = ms_between(request_->submitted, first_token_);
     }
+    if (request_->prefill_only) {
+        finish(Finish::length);
+        return;
+    }
     std::vector<float> asked = std::exchange(asked_, {});
     Draw draw;
     draw.position = position_;

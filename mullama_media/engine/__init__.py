@@ -5,7 +5,7 @@ Everything that produces tokens submits a prompt to an `Engine` and reads a `Tok
 
 from mullama_media.engine.adapters import AdapterSet, LoraAdapter
 from mullama_media.engine.control import ControlVector
-from mullama_media.engine.engine import Engine
+from mullama_media.engine.engine import Engine, Loaded
 from mullama_media.engine.fit import Fit, fit_to_memory
 from mullama_media.engine.grammar import Grammar
 from mullama_media.engine.measure import Measurement, measure
@@ -24,6 +24,7 @@ from mullama_media.engine.quantization import (
 )
 from mullama_media.engine.sampler import Sampler
 from mullama_media.engine.sampling import SamplingParams
+from mullama_media.engine.session import Held, Session, SessionView
 from mullama_media.engine.steer import control_vector_from_prompts
 from mullama_media.engine.stream import Completion, StreamConfig, Timings, TokenData, TokenStream
 from mullama_media.engine.system import SystemInfo, system_info
@@ -40,6 +41,8 @@ __all__ = [
     "EngineParams",
     "Fit",
     "Grammar",
+    "Held",
+    "Loaded",
     "LoraAdapter",
     "Measurement",
     "Media",
@@ -54,6 +57,8 @@ __all__ = [
     "QuantizePlan",
     "Sampler",
     "SamplingParams",
+    "Session",
+    "SessionView",
     "StreamConfig",
     "SystemInfo",
     "TensorInfo",
