@@ -44,8 +44,8 @@ void bind_engine(nb::module_ & module) {
         .def_ro("active", &EngineCounters::active)
         .def_ro("queued", &EngineCounters::queued);
 
-    nb::class_<Engine> engine(module, "Engine");
-    engine
+    nb::class_<Engine> bound(module, "Engine");
+    bound
         .def(
             "__init__",
             [](Engine * self, std::shared_ptr<Model> model, std::shared_ptr<Media> media, const EngineParams & params,
@@ -72,7 +72,7 @@ void bind_engine(nb::module_ & module) {
             "wait_ready", [](const Engine & self, int ms) { return self.mailbox()->wait_ready(std::chrono::milliseconds(ms)); },
             "timeout_ms"_a, nb::call_guard<nb::gil_scoped_release>())
         .def_prop_ro("finished", [](const Engine & self) { return self.mailbox()->finished(); });
-    bind_session(module, engine);
+    bind_session(module, bound);
 
     module.def(
         "fit_to_memory",

@@ -37,7 +37,7 @@ nb::bytes bytes_of(const StateWriter & writer) {
         const nb::gil_scoped_release release;
         bytes = writer.bytes();
     }
-    return {bytes.data(), bytes.size()};
+    return nb::bytes(bytes.data(), bytes.size());
 }
 
 // A str names a file; bytes are the state itself.
@@ -58,7 +58,7 @@ std::vector<std::shared_ptr<const AdapterSet>> constant(const Adapters & adapter
     return {adapters.begin(), adapters.end()};
 }
 
-nb::bytes bytes_of(const std::string & text) { return {text.data(), text.size()}; }
+nb::bytes bytes_of(const std::string & text) { return nb::bytes(text.data(), text.size()); }
 
 } // namespace
 

@@ -97,18 +97,20 @@ StateWriter Engine::save(uint64_t session, std::string note) {
     return writer(done.get(), std::move(note));
 }
 
+// One sequence between two steps each, so that running requests go on meanwhile.
 StateWriter Engine::save_idle(std::string note) {
-    auto done = commands_.post([this] {
-        std::vector<TakenState> taken;
-        for (const Slot & slot : slots_) {
-            if (slot.idle() && slot.trace().rows() > 0) {
-                taken.push_back(take_state(slot));
-            }
+    std::vector<TakenState> taken;
+    for (size_t i = 0; i < slots_.size(); ++i) {
+        auto done = commands_.post([this, i]() -> std::optional<TakenState> {
+            const Slot & slot = slots_[i];
+            const bool worth = slot.idle() && slot.trace().rows() > 0;
+            return worth ? std::optional(take_state(slot)) : std::nullopt;
+        });
+        mailbox_->wake();
+        if (auto one = done.get()) {
+            taken.push_back(std::move(*one));
         }
-        return taken;
-    });
-    mailbox_->wake();
-    auto taken = done.get();
+    }
     std::sort(taken.begin(), taken.end(),
               [](const TakenState & a, const TakenState & b) { return a.last_used > b.last_used; });
     return writer(std::move(taken), std::move(note));

@@ -232,7 +232,8 @@ void same(const std::string & what, const std::string & saved, const std::string
 std::string text_of(const CacheSettings & settings) {
     std::string out = std::to_string(settings.rope_scaling) + "/" + std::to_string(settings.yarn_orig_ctx);
     for (const float value : settings.rope) {
-        out += "/" + std::to_string(value);
+        out += '/';
+        out += std::to_string(value);
     }
     return out;
 }

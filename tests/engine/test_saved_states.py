@@ -29,7 +29,7 @@ from tests.made import KINDS, write_lora, write_tiny
 SHORT = StreamConfig(max_tokens=12, ignore_eos=True)
 LONG = StreamConfig(max_tokens=64, ignore_eos=True)
 EXACT = {"n_ctx": 512, "n_parallel": 2, "cache_type_k": "f32", "cache_type_v": "f32"}
-STORY = "The old lighthouse keeper walked down to the sea every morning. "
+STORY = " The old lighthouse keeper walked down to the sea every morning."
 PROBED = SamplingParams(temperature=0, logprobs=5)
 
 
@@ -82,7 +82,7 @@ def test_it_comes_back_bit_for_bit(tiny, architecture, layout):
     model = tiny(architecture)
     if "q8_0" in layout.values():  # blocks of 32 numbers, and a head here has 16
         layout = {**layout, "cache_type_k": "bf16"}
-    first, then = prompt_of(model, STORY), prompt_of(model, STORY, "And then")
+    first, then = prompt_of(model, STORY), prompt_of(model, STORY, " And then")
     with engine_of(model, **layout) as engine, engine.session() as session:
         session.prefill(first).result()
         state = session.to_bytes()
@@ -120,14 +120,14 @@ def test_another_process_takes_it_up(tiny_files, model, tmp_path):
     with engine_of(model) as engine, engine.session() as session:
         session.prefill(prompt_of(model, STORY)).result()
         session.save(path, note=b"from afar")
-        then = prompt_of(model, STORY, "And then")
+        then = prompt_of(model, STORY, " And then")
         expected = session.submit(then, GREEDY, LONG).result()
     program = f"""
         from tests.engine.test_saved_states import *
         model = Model.load({str(tiny_files.model)!r})
         with engine_of(model) as engine:
             print(engine.load({str(path)!r}).note)
-            answer = engine.submit(prompt_of(model, STORY, "And then"), GREEDY, LONG).result()
+            answer = engine.submit(prompt_of(model, STORY, " And then"), GREEDY, LONG).result()
             print(answer.timings.reused_tokens, ids(answer))
     """
     done = subprocess.run(
@@ -190,7 +190,7 @@ def test_gaps_and_rows_that_are_not_exact_survive(tiny):
 def test_a_draft_model_starts_over(model):
     params = {"speculative": "draft", "draft_max": 4}
     plain = state_of(model)
-    then = prompt_of(model, STORY, "And then")
+    then = prompt_of(model, STORY, " And then")
     with engine_of(model) as engine, engine.load_session(plain) as session:
         expected = session.submit(then, GREEDY, LONG).result()
     engine = Engine(model, EngineParams(**EXACT, **params), draft=model)
@@ -205,7 +205,7 @@ def test_a_draft_model_starts_over(model):
 
 def test_a_restarted_engine_keeps_its_warm_prefixes(model, media, tmp_path):
     path = tmp_path / "warm.state"
-    prompts = [prompt_of(model, STORY, end) for end in ("", "It rained. " * 3, "He sang. " * 5)]
+    prompts = [prompt_of(model, STORY, end) for end in ("", " It rained." * 3, " He sang." * 5)]
     with engine_of(model, media, n_parallel=4) as engine:
         expected = [ids(engine.submit(p, GREEDY, SHORT).result()) for p in prompts]
         running = engine.submit(prompt_of(model, "Once"), GREEDY, StreamConfig(max_tokens=400))
@@ -312,7 +312,7 @@ def test_other_encoders_refuse_media(model, media, tiny_files, tmp_path):
 def test_adapters_must_be_those_it_was_evaluated_with(model, tmp_path):
     lora = LoraAdapter.load(model, write_lora(tmp_path / "a.gguf"))
     changed = AdapterSet([(lora, 0.5)])
-    first, then = prompt_of(model, STORY), prompt_of(model, STORY, "And then")
+    first, then = prompt_of(model, STORY), prompt_of(model, STORY, " And then")
     path = tmp_path / "talk.state"
     with engine_of(model) as engine, engine.session() as session:
         session.prefill(first, adapters=changed).result()
