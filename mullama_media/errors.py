@@ -185,8 +185,8 @@ class ContextOverflowError(EngineError, ValueError):
 
 
 class OverloadedError(EngineError, RuntimeError):
-    """As many requests wait as may (`EngineParams.max_queue`), or no sequence is free for a session;
-    try again later.
+    """As many requests wait as may (`EngineParams.max_queue`), or no sequence is free for a
+    session; try again later.
     """
 
 

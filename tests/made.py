@@ -52,7 +52,7 @@ def write_lora(path: Path, tensors=None, *, architecture="llama", alpha=8.0, **f
 
 WIDTH = 64
 KINDS = ("llama", "gemma3", "mamba", "qwen2vl", "falcon-h1")
-"""Tiny models: plain attention, a sliding window, a recurrent state, M-RoPE, both in every layer."""
+"""Tiny models: plain attention, a sliding window, a recurrent state, M-RoPE, both at once."""
 
 
 def write_tiny(path: Path, architecture: str = "llama", *, seed: int = 0) -> Path:
@@ -129,6 +129,8 @@ def write_tiny(path: Path, architecture: str = "llama", *, seed: int = 0) -> Pat
                 "post_attention_norm.weight": ones(WIDTH),
                 "post_ffw_norm.weight": ones(WIDTH),
             }
+        if architecture == "falcon-h1":
+            own["ffn_norm"] = own.pop("ffn_norm.weight")
         if architecture == "qwen2vl":
             own |= {f"attn_{x}.bias": weights(w) for x, w in (("q", 64), ("k", 32), ("v", 32))}
         tensors |= {block + name: values for name, values in own.items()}

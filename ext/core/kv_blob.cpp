@@ -268,6 +268,18 @@ std::vector<KvPart> parts_of_blob(std::span<const uint8_t> blob, const KvShape &
                 "Caches of keys and values, with or without a sliding window, and recurrent states can");
 }
 
+void forget_owner(std::vector<uint8_t> & blob, const std::vector<KvPart> & parts, const KvShape & shape) {
+    const size_t cell_bytes = shape.wide_cells ? 24 : 12;
+    for (const KvPart & part : parts) {
+        if (part.kind == KvPart::Kind::attention && part.cells > 0) {
+            const auto begin = static_cast<size_t>(part.body.data() - blob.data());
+            for (size_t i = 0; i < part.cells; ++i) {
+                std::memset(blob.data() + begin + (i + 1) * cell_bytes - sizeof(llama_seq_id), 0, sizeof(llama_seq_id));
+            }
+        }
+    }
+}
+
 void check_parts(const std::vector<KvPart> & parts, const KvShape & shape, const Trace & trace) {
     Kinds kinds;
     for (const KvPart & part : parts) {

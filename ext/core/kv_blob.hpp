@@ -35,6 +35,9 @@ struct KvShape {
 // Throws Error(model_capability) for a memory that is none of the above.
 std::vector<KvPart> parts_of_blob(std::span<const uint8_t> blob, const KvShape & shape, const Trace & trace);
 
+// Takes the number of the sequence out of the cells, so that the same content has the same bytes.
+void forget_owner(std::vector<uint8_t> & blob, const std::vector<KvPart> & parts, const KvShape & shape);
+
 // Throws Error(state) unless the parts are such as a context of this shape would give for a sequence
 // that holds what the trace says: cells and their positions, types, sizes, finite numbers.
 void check_parts(const std::vector<KvPart> & parts, const KvShape & shape, const Trace & trace);

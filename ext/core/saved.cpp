@@ -84,13 +84,23 @@ Error strange(const std::string & what) {
     return {Errc::state, "it cannot be right: " + what, {}, "The file is damaged or was made up"};
 }
 
+bool printable(const std::string & text) {
+    return std::all_of(text.begin(), text.end(), [](char c) { return c >= ' ' && c <= '~'; });
+}
+
+// For a message, which must be text whatever a file says.
+std::string shown(std::string text) {
+    std::replace_if(text.begin(), text.end(), [](char c) { return c < ' ' || c > '~'; }, '?');
+    return text;
+}
+
 StateIdentity identity_of(ByteReader & in) {
     StateIdentity out;
-    out.model_name = in.text(name_bytes);
+    out.model_name = shown(in.text(name_bytes));
     out.model = in.text(name_bytes);
     out.media = in.text(name_bytes);
-    out.type_k = in.text(name_bytes);
-    out.type_v = in.text(name_bytes);
+    out.type_k = shown(in.text(name_bytes));
+    out.type_v = shown(in.text(name_bytes));
     out.settings.transposed_values = in.get<uint32_t>() != 0;
     out.settings.rope_scaling = in.get<int32_t>();
     out.settings.yarn_orig_ctx = in.get<uint32_t>();
@@ -107,7 +117,7 @@ Trace::Run run_of(ByteReader & in) {
     run.rows = in.get<int32_t>();
     run.positions = in.get<llama_pos>();
     if (run.rows < 1 || run.rows > most_rows || run.positions < 1 || run.positions > most_rows || run.start < 0 ||
-        (run.key.empty() && run.positions != run.rows)) {
+        (run.key.empty() && run.positions != run.rows) || !printable(run.key)) {
         throw strange("a run of " + std::to_string(run.rows) + " rows");
     }
     if (run.key.empty()) {
@@ -299,7 +309,7 @@ SavedState read_state(std::shared_ptr<const std::vector<uint8_t>> bytes, const s
 void check_identity(const SavedState & saved, const StateIdentity & mine) {
     const StateIdentity & its = saved.identity;
     if (its.model != mine.model) {
-        const bool alike = its.model_name == mine.model_name;
+        const bool alike = its.model_name == shown(mine.model_name);
         throw Error(Errc::state,
                     alike ? "it was saved with another file of " + its.model_name
                           : "it was saved with the model " + its.model_name + " and this is " + mine.model_name,
@@ -330,12 +340,13 @@ StateWriter::StateWriter(StateIdentity identity, std::string note, std::vector<T
     }
     saved_.identity = std::move(identity);
     saved_.note = std::move(note);
-    for (const TakenState & one : taken_) {
+    for (TakenState & one : taken_) {
         SavedSequence & sequence = saved_.sequences.emplace_back();
         sequence.trace = one.trace;
         sequence.adapters = mark_of(one.adapters.get());
         if (one.trace.rows() > 0) {
             sequence.parts = parts_of_blob(one.blob, shape, one.trace);
+            forget_owner(one.blob, sequence.parts, shape);
         }
     }
 }

@@ -273,9 +273,7 @@ class Engine:
         """
         return Session(self, self._native.open_session())
 
-    def load_session(
-        self, source: StateSource, *, adapters: AdapterSet | None = None
-    ) -> Session:
+    def load_session(self, source: StateSource, *, adapters: AdapterSet | None = None) -> Session:
         """A session that holds what was saved (`Session.save`, `Session.to_bytes`). Blocks.
 
         Args:

@@ -83,9 +83,7 @@ class Session:
         self.engine = engine
         self._id = native_id
         self._lock = threading.Lock()
-        self._finalizer = weakref.finalize(
-            self, engine._native.close_session, native_id, False
-        )
+        self._finalizer = weakref.finalize(self, engine._native.close_session, native_id, False)
 
     def submit(
         self,

@@ -170,7 +170,9 @@ def test_a_session_goes_on_over_several_runs(tiny_files, tmp_path):
     talk = tmp_path / "talk.state"
     ask = ["run", tiny_files.model, "--mmproj", tiny_files.mmproj, "--session", talk, "--json"]
     ask += ["-c", 1024, "-n", 8, "-t", 0]
-    first = json.loads(mullama(*ask, "What is in the picture?", "-i", SAMPLES / "shapes.png").stdout)
+    first = json.loads(
+        mullama(*ask, "What is in the picture?", "-i", SAMPLES / "shapes.png").stdout
+    )
     second = json.loads(mullama(*ask, "And what else?").stdout)
     assert second["timings"]["reused_tokens"] >= first["timings"]["prompt_tokens"]
     assert second["timings"]["encode_ms"] == 0

@@ -77,7 +77,9 @@ def test_it_holds_what_was_said_in_it(engine):
 
 
 def test_media_are_named_by_their_content(engine):
-    prompt = MultimodalProcessor(engine).prepare([SAMPLES / "shapes.png", SAMPLES / "seven.wav", "?"])
+    prompt = MultimodalProcessor(engine).prepare(
+        [SAMPLES / "shapes.png", SAMPLES / "seven.wav", "?"]
+    )
     with engine.session() as session:
         session.prefill(prompt).result()
         kinds = [(held.kind, held.rows) for held in session.view().held]
@@ -178,7 +180,9 @@ def test_closing_a_gap_is_what_a_full_context_does(tiny):
     model = tiny()
     letters = range(model.n_vocab - 26, model.n_vocab)
     bias = {token: float("-inf") for token in range(model.n_vocab) if token not in letters}
-    sampling = SamplingParams(temperature=0, logit_bias=bias)  # texts that tokenise as they were said
+    sampling = SamplingParams(
+        temperature=0, logit_bias=bias
+    )  # texts that tokenise as they were said
     prompt = text(model, STORY[:20])
     (asked,) = [chunk for _, chunk in prompt.chunks]
     n_ctx = 256
@@ -262,12 +266,12 @@ def test_a_window_that_has_passed_is_evaluated_again(tiny):
     model = tiny("gemma3")
     prompt = text(model, STORY, OTHER)
     for swa_full in (True, False):
-        with Engine(model, EngineParams(**EXACT, swa_full=swa_full, n_ubatch=64)) as engine:
-            with engine.session() as session:
-                session.prefill(text(model, STORY, OTHER, STORY * 3)).result()
-                session.remove(prompt.n_tokens)
-                answer = session.submit(prompt, GREEDY, SHORT).result()
-                assert (answer.timings.reused_tokens > 0) == swa_full
+        params = EngineParams(**{**EXACT, "n_ctx": 1024}, swa_full=swa_full, n_ubatch=64)
+        with Engine(model, params) as engine, engine.session() as session:
+            session.prefill(text(model, STORY, OTHER, STORY * 9)).result()
+            session.remove(prompt.n_tokens)
+            answer = session.submit(prompt, GREEDY, SHORT).result()
+            assert (answer.timings.reused_tokens > 0) == swa_full
         assert ids(answer) == fresh(model, prompt)
 
 

@@ -2,10 +2,10 @@
 
     python -m tests.fuzz.states [SECONDS] [SEED]
 
-Whatever comes in is refused with one of the errors of `Engine.load_session`, or taken up; the engine
-answers as before either way, and what was taken up can be used, cut and saved again. Most inputs are
-signed anew, so that the checksum does not keep them from what lies behind it. An input that breaks
-this is kept in the corpus folder (*.state), which is tried first the next time.
+Whatever comes in is refused with one of the errors of `Engine.load_session`, or taken up; the
+engine answers as before either way, and what was taken up can be used, cut and saved again. Most
+inputs are signed anew, so that the checksum does not keep them from what lies behind it. An input
+that breaks this is kept in the corpus folder (*.state), which is tried first the next time.
 """
 
 from __future__ import annotations
