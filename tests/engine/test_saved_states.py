@@ -209,7 +209,9 @@ def test_a_draft_model_starts_over(model):
 
 def test_a_restarted_engine_keeps_its_warm_prefixes(model, media, tmp_path):
     path = tmp_path / "warm.state"
-    prompts = [prompt_of(model, text * 20) for text in (" It rained all day.", " He sang.", STORY[:20])]
+    prompts = [
+        prompt_of(model, text * 20) for text in (" It rained all day.", " He sang.", STORY[:20])
+    ]
     with engine_of(model, media, n_parallel=4) as engine:
         expected = [ids(engine.submit(p, GREEDY, SHORT).result()) for p in prompts]
         running = engine.submit(prompt_of(model, "Once"), GREEDY, StreamConfig(max_tokens=400))
