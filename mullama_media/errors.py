@@ -19,6 +19,8 @@ can catch broadly or exactly::
     │   ├── EngineClosedError (RuntimeError) the engine was closed
     │   ├── ContextOverflowError (ValueError)  a prompt does not fit the context
     │   ├── OverloadedError (RuntimeError)   too many requests are waiting
+    │   ├── SessionError (RuntimeError)      a session is closed, or busy with a request
+    │   ├── StateError (OSError, ValueError) a saved state is damaged, foreign, or does not fit
     │   ├── AnswerFormatError (ValueError)   an answer is not in the format that was asked for
     │   ├── RequestCancelledError (RuntimeError)  it was cancelled and has nothing to show
     │   ├── DeadlineError (TimeoutError)     its time is up and it has nothing to show
@@ -62,6 +64,8 @@ __all__ = [
     "QuantizeCancelledError",
     "QuantizeError",
     "RequestCancelledError",
+    "SessionError",
+    "StateError",
 ]
 
 
@@ -185,7 +189,17 @@ class ContextOverflowError(EngineError, ValueError):
 
 
 class OverloadedError(EngineError, RuntimeError):
-    """As many requests wait as may (`EngineParams.max_queue`); try again later."""
+    """As many requests wait as may (`EngineParams.max_queue`), or no sequence is free for a
+    session; try again later.
+    """
+
+
+class SessionError(EngineError, RuntimeError):
+    """A session is closed, or a request of it waits or runs."""
+
+
+class StateError(EngineError, OSError, ValueError):
+    """A saved state is damaged, foreign, made with something else, or cannot be read or written."""
 
 
 class AnswerFormatError(EngineError, ValueError):

@@ -51,3 +51,123 @@ def write_lora(path: Path, tensors=None, *, architecture="llama", alpha=8.0, **f
         }
     known = {"general.type": "adapter", "adapter.type": "lora", "adapter.lora.alpha": alpha}
     return write_gguf(path, architecture, {**known, **fields}, tensors)
+
+
+WIDTH = 64
+KINDS = ("llama", "gemma3", "mamba", "qwen2vl", "falcon-h1")
+"""Tiny models: plain attention, a sliding window, a recurrent state, M-RoPE, both at once."""
+
+
+def write_tiny(path: Path, architecture: str = "llama", *, seed: int = 0) -> Path:
+    """A random language model of a few hundred KB whose tokens are bytes."""
+    rng = np.random.default_rng(seed)
+    layers = 6 if architecture == "gemma3" else 2  # every sixth has no window
+
+    def weights(*shape: int) -> np.ndarray:
+        return rng.normal(0, 0.4, shape).astype(np.float32)
+
+    def ones(n: int) -> np.ndarray:
+        return np.ones(n, np.float32)
+
+    writer = gguf.GGUFWriter(path, architecture)
+    writer.add_name(f"tiny {architecture} {seed}")
+    writer.add_context_length(2048)
+    writer.add_embedding_length(WIDTH)
+    writer.add_block_count(layers)
+    writer.add_feed_forward_length(0 if architecture == "mamba" else 2 * WIDTH)
+    writer.add_head_count(0 if architecture == "mamba" else 4)
+    writer.add_head_count_kv(0 if architecture == "mamba" else 2)
+    writer.add_layer_norm_rms_eps(1e-5)
+    if architecture != "mamba":
+        writer.add_rope_dimension_count(16)
+    if architecture == "gemma3":
+        writer.add_key_length(16)
+        writer.add_value_length(16)
+        writer.add_sliding_window(32)
+    if architecture == "qwen2vl":
+        writer.add_rope_dimension_sections([2, 3, 3, 0])
+    inner, state, dt = 2 * WIDTH, 8, 4
+    if architecture in ("mamba", "falcon-h1"):
+        writer.add_ssm_conv_kernel(4)
+        writer.add_ssm_inner_size(inner)
+        writer.add_ssm_state_size(state)
+        writer.add_ssm_time_step_rank(dt)
+    if architecture == "falcon-h1":
+        writer.add_ssm_group_count(1)
+    pieces = [b"<unk>", b"<s>", b"</s>", *(f"<0x{n:02X}>".encode() for n in range(256))]
+    pieces += ["\u2581".encode(), *(bytes([n]) for n in range(97, 123))]
+    kinds = [2, 3, 3, *[6] * 256, *[1] * 27]
+    writer.add_tokenizer_model("llama")
+    writer.add_token_list(pieces)
+    writer.add_token_scores([0.0] * len(pieces))
+    writer.add_token_types(kinds)
+    writer.add_bos_token_id(1)
+    writer.add_eos_token_id(2)
+    writer.add_vocab_size(len(pieces))
+
+    tensors = {"token_embd.weight": weights(len(pieces), WIDTH), "output_norm.weight": ones(WIDTH)}
+    if architecture != "gemma3":
+        tensors["output.weight"] = weights(len(pieces), WIDTH)
+    for n in range(layers):
+        block = f"blk.{n}."
+        tensors[block + "attn_norm.weight"] = ones(WIDTH)
+        if architecture in ("mamba", "falcon-h1"):
+            tensors |= {block + k: v for k, v in _ssm(architecture, weights, ones).items()}
+        if architecture == "mamba":
+            continue
+        own = {
+            "attn_q.weight": weights(64, WIDTH),
+            "attn_k.weight": weights(32, WIDTH),
+            "attn_v.weight": weights(32, WIDTH),
+            "attn_output.weight": weights(WIDTH, 64),
+            "ffn_norm.weight": ones(WIDTH),
+            "ffn_gate.weight": weights(2 * WIDTH, WIDTH),
+            "ffn_up.weight": weights(2 * WIDTH, WIDTH),
+            "ffn_down.weight": weights(WIDTH, 2 * WIDTH),
+        }
+        if architecture == "gemma3":
+            own |= {
+                "attn_q_norm.weight": ones(16),
+                "attn_k_norm.weight": ones(16),
+                "post_attention_norm.weight": ones(WIDTH),
+                "post_ffw_norm.weight": ones(WIDTH),
+            }
+        if architecture == "falcon-h1":
+            own["ffn_norm"] = own.pop("ffn_norm.weight")
+        if architecture == "qwen2vl":
+            own |= {f"attn_{x}.bias": weights(w) for x, w in (("q", 64), ("k", 32), ("v", 32))}
+        tensors |= {block + name: values for name, values in own.items()}
+    for name, values in tensors.items():
+        writer.add_tensor(name, values)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
+def _ssm(architecture: str, weights, ones) -> dict[str, np.ndarray]:
+    inner, state, dt = 2 * WIDTH, 8, 4
+    if architecture == "mamba":
+        return {
+            "ssm_in.weight": weights(2 * inner, WIDTH),
+            "ssm_conv1d.weight": weights(inner, 4),
+            "ssm_conv1d.bias": weights(inner),
+            "ssm_x.weight": weights(dt + 2 * state, inner),
+            "ssm_dt.weight": weights(inner, dt),
+            "ssm_dt.bias": weights(inner),
+            "ssm_a": -np.abs(weights(inner, state)),
+            "ssm_d": weights(inner),
+            "ssm_out.weight": weights(WIDTH, inner),
+        }
+    channels = inner + 2 * state
+    return {
+        "ssm_in.weight": weights(inner + channels + dt, WIDTH),
+        "ssm_conv1d.weight": weights(channels, 4),
+        "ssm_conv1d.bias": weights(channels),
+        "ssm_dt.bias": weights(dt),
+        "ssm_a": -np.abs(weights(dt, 1)),
+        "ssm_d": weights(dt, 1),
+        "ssm_norm.weight": ones(inner),
+        "ssm_out.weight": weights(WIDTH, inner),
+    }

@@ -1,6 +1,7 @@
 #include "bind.hpp"
 #include "engine.hpp"
 #include "fit.hpp"
+#include "session.hpp"
 
 using namespace nb::literals;
 
@@ -59,7 +60,8 @@ void bind_engine(nb::module_ & module) {
         .def_ro("active", &EngineCounters::active)
         .def_ro("queued", &EngineCounters::queued);
 
-    nb::class_<Engine>(module, "Engine")
+    nb::class_<Engine> bound(module, "Engine");
+    bound
         .def(
             "__init__",
             [](Engine * self, std::shared_ptr<Model> model, std::shared_ptr<Media> media, const EngineParams & params,
@@ -71,12 +73,14 @@ void bind_engine(nb::module_ & module) {
         .def(
             "submit",
             [](Engine & self, std::shared_ptr<Prompt> prompt, const SamplingParams & sampling, const Limits & limits,
-               bool asks_for_logits, std::shared_ptr<Grammar> grammar, std::shared_ptr<AdapterSet> adapters) {
+               bool asks_for_logits, std::shared_ptr<Grammar> grammar, std::shared_ptr<AdapterSet> adapters,
+               uint64_t session) {
                 const nb::gil_scoped_release release;
-                return self.submit(std::move(prompt), sampling, limits, asks_for_logits, std::move(grammar), std::move(adapters));
+                return self.submit(std::move(prompt), sampling, limits, asks_for_logits, std::move(grammar), std::move(adapters),
+                                   session);
             },
             "prompt"_a, "sampling"_a, "limits"_a, "asks_for_logits"_a = false, "grammar"_a.none() = nb::none(),
-            "adapters"_a.none() = nb::none())
+            "adapters"_a.none() = nb::none(), "session"_a = 0)
         .def("embed", &states_of<&Engine::embed, EmbeddingParams>, "prompts"_a, "params"_a, "adapters"_a.none() = nb::none())
         .def("score", &states_of<&Engine::score, ScoreParams>, "prompts"_a, "params"_a, "adapters"_a.none() = nb::none())
         .def_prop_ro("pooling", &Engine::pooling)
@@ -88,6 +92,7 @@ void bind_engine(nb::module_ & module) {
             "wait_ready", [](const Engine & self, int ms) { return self.mailbox()->wait_ready(std::chrono::milliseconds(ms)); },
             "timeout_ms"_a, nb::call_guard<nb::gil_scoped_release>())
         .def_prop_ro("finished", [](const Engine & self) { return self.mailbox()->finished(); });
+    bind_session(module, bound);
 
     module.def(
         "fit_to_memory",

@@ -22,6 +22,8 @@ const char * class_of(Errc code) {
         case Errc::quantize_cancelled: return "QuantizeCancelledError";
         case Errc::grammar: return "GrammarError";
         case Errc::answer: return "AnswerFormatError";
+        case Errc::session: return "SessionError";
+        case Errc::state: return "StateError";
     }
     return "MullamaError";
 }

@@ -17,6 +17,7 @@ nanobind_add_module(_core NB_STATIC NB_DOMAIN mullama STABLE_ABI
   bind/module.cpp
   bind/prompt.cpp
   bind/sampling.cpp
+  bind/session.cpp
   bind/quantize.cpp
   bind/stream.cpp
 )

@@ -9,16 +9,6 @@ namespace mullama {
 
 namespace {
 
-ggml_type cache_type_of(const std::string & name) {
-    for (const ggml_type type : {GGML_TYPE_F32, GGML_TYPE_F16, GGML_TYPE_BF16, GGML_TYPE_Q8_0, GGML_TYPE_Q4_0,
-                                 GGML_TYPE_Q4_1, GGML_TYPE_IQ4_NL, GGML_TYPE_Q5_0, GGML_TYPE_Q5_1}) {
-        if (name == ggml_type_name(type)) {
-            return type;
-        }
-    }
-    throw Error(Errc::invalid_option, "no such cache type: " + name, "cache_type");
-}
-
 llama_rope_scaling_type rope_scaling_of(const std::string & name) {
     static const std::map<std::string, llama_rope_scaling_type> types = {
         {"model", LLAMA_ROPE_SCALING_TYPE_UNSPECIFIED}, {"none", LLAMA_ROPE_SCALING_TYPE_NONE},
@@ -33,6 +23,16 @@ llama_rope_scaling_type rope_scaling_of(const std::string & name) {
 }
 
 } // namespace
+
+ggml_type cache_type_of(const std::string & name) {
+    for (const ggml_type type : {GGML_TYPE_F32, GGML_TYPE_F16, GGML_TYPE_BF16, GGML_TYPE_Q8_0, GGML_TYPE_Q4_0,
+                                 GGML_TYPE_Q4_1, GGML_TYPE_IQ4_NL, GGML_TYPE_Q5_0, GGML_TYPE_Q5_1}) {
+        if (name == ggml_type_name(type)) {
+            return type;
+        }
+    }
+    throw Error(Errc::invalid_option, "no such cache type: " + name, "cache_type");
+}
 
 llama_context_params context_params(const EngineParams & params, int32_t n_ctx_train) {
     llama_context_params raw = llama_context_default_params();

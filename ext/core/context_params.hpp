@@ -24,6 +24,8 @@ struct ContextTuning {
     bool swa_full = true;
 };
 
+ggml_type cache_type_of(const std::string & name); // throws Error(invalid_option)
+
 // Throws Error(invalid_option). n_ctx_train fills in for an n_ctx that was not given; 0 leaves that to
 // llama.cpp.
 llama_context_params context_params(const EngineParams & params, int32_t n_ctx_train);

@@ -100,7 +100,7 @@ Engine::~Engine() { close(); }
 
 std::shared_ptr<Stream> Engine::submit(std::shared_ptr<const Prompt> prompt, const SamplingParams & sampling,
                                        const Limits & asked, bool asks_for_logits, GrammarPtr grammar,
-                                       std::shared_ptr<const AdapterSet> adapters) {
+                                       std::shared_ptr<const AdapterSet> adapters, uint64_t session) {
     if (encoder_only_) {
         throw encoder_error(*model_);
     }
@@ -117,6 +117,7 @@ std::shared_ptr<Stream> Engine::submit(std::shared_ptr<const Prompt> prompt, con
     request->constraint = std::move(constraint);
     check_for_request(adapters.get(), *model_);
     request->adapters = std::move(adapters);
+    request->session = session;
     std::vector<std::unique_ptr<Request>> requests;
     requests.push_back(std::move(request));
     return enqueue(std::move(requests)).front();
@@ -147,6 +148,9 @@ std::vector<std::shared_ptr<Stream>> Engine::enqueue(std::vector<std::unique_ptr
                         std::to_string(queue_.size()) + " requests are waiting already, and " +
                             std::to_string(requests.size()) + " more are too many",
                         "max_queue", "Try again later, or make the engine with a larger max_queue or n_parallel");
+        }
+        for (const auto & request : requests) {
+            check_session(request->session);
         }
         for (auto & request : requests) {
             const auto buffer = static_cast<size_t>(std::max(request->limits.buffer_tokens, 1));
@@ -185,7 +189,11 @@ EngineCounters Engine::counters() const {
 
 void Engine::run() {
     while (!closing_) {
+        const auto due = commands_.take();
         drop_ended();
+        for (const auto & command : due) {
+            command->run();
+        }
         admit();
         bool worked = false;
         try {
@@ -197,6 +205,7 @@ void Engine::run() {
                 broken_ = error;
             }
             fail_all(error);
+            commands_.close(error);
         }
         mailbox_->publish(announced_);
         announced_.clear();
@@ -205,6 +214,7 @@ void Engine::run() {
         }
     }
     fail_all(closed_error());
+    commands_.close(closed_error());
     mailbox_->publish(announced_);
     mailbox_->finish();
 }
@@ -217,7 +227,10 @@ void Engine::admit() {
             for (Slot & slot : slots_) {
                 queue_.charge(slot.client(), slot.take_cost());
             }
-            request = queue_.take([this](const Request & candidate) { return !worth_waiting(candidate); });
+            request = queue_.take([this](const Request & candidate) {
+                const auto open = [&](const Slot & slot) { return open_to(slot, candidate); };
+                return std::any_of(slots_.begin(), slots_.end(), open) && !worth_waiting(candidate);
+            });
         }
         if (!request) {
             return;

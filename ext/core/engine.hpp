@@ -1,11 +1,13 @@
 // The one engine: a llama context, N sequences, and the thread that schedules them.
 #pragma once
 
+#include "commands.hpp"
 #include "context_params.hpp"
 #include "embedding.hpp"
 #include "encoder.hpp"
 #include "queue.hpp"
 #include "grammar.hpp"
+#include "saved.hpp"
 #include "slot.hpp"
 #include "speculation.hpp"
 
@@ -15,6 +17,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -71,7 +74,26 @@ class Engine {
     // grammar: what the answer may be; null for the one the prompt's tools ask for, if they do.
     std::shared_ptr<Stream> submit(std::shared_ptr<const Prompt> prompt, const SamplingParams & sampling,
                                    const Limits & limits, bool asks_for_logits = false, GrammarPtr grammar = nullptr,
-                                   std::shared_ptr<const AdapterSet> adapters = nullptr);
+                                   std::shared_ptr<const AdapterSet> adapters = nullptr, uint64_t session = 0);
+
+    // Sessions: sequences reserved by hand (engine_session.cpp). All of these run between two steps of
+    // the engine's thread and block until then. They throw Error(session) when the session is closed
+    // or, but for describe() and close_session(), has a request that waits or runs.
+    uint64_t open_session(); // Error(overloaded) when no sequence can be reserved
+    void close_session(uint64_t session, bool wait); // cancels its requests; its cache stays as any other's
+    Trace describe(uint64_t session);
+    // Error(invalid_option | model_capability): the range, or what the memory cannot do.
+    // Without `to`: to the end.
+    void remove(uint64_t session, int32_t from, std::optional<int32_t> to, bool close_gap);
+    void keep(uint64_t session, int32_t from, std::optional<int32_t> to, bool close_gap);
+    uint64_t copy_session(uint64_t session);
+
+    // States (engine_state.cpp). Error(state | model_capability | decode).
+    StateWriter save(uint64_t session, std::string note);
+    StateWriter save_idle(std::string note); // every idle sequence that holds something, the freshest first
+    uint64_t restore(const SavedState & saved, const std::shared_ptr<const AdapterSet> & adapters);
+    // As many as there are idle sequences, the first first; returns how many.
+    int32_t restore_all(const SavedState & saved, const std::vector<std::shared_ptr<const AdapterSet>> & adapters);
 
     // Queue requests for embeddings or scores, one a prompt: all of them or none. Never block. Throw
     // Error(invalid_option | context_overflow | overloaded | engine_closed | model_capability).
@@ -109,6 +131,7 @@ class Engine {
     // Puts them all into the queue, or throws.
     std::vector<std::shared_ptr<Stream>> enqueue(std::vector<std::unique_ptr<Request>> requests);
     void check_media(const Prompt & prompt) const;
+    void check_session(uint64_t session) const; // that a request may be queued there
     std::shared_ptr<const Prompt> fitting(std::shared_ptr<const Prompt> prompt, bool truncate,
                                           const std::string & where) const;
 
@@ -146,6 +169,23 @@ class Engine {
     void fail_all(const Error & error);
     int32_t process(bool states = false);
 
+    void check_memory() const; // that there is a cache
+    bool open_to(const Slot & slot, const Request & request) const; // idle, and not another's
+    Slot * reservable(); // an idle sequence outside sessions, the one whose cache is needed least
+    Slot & reserve();
+    Slot & session_slot(uint64_t session);
+    Slot & quiet_slot(uint64_t session); // nothing waits or runs there
+    void forget(Slot & slot);
+    void check_cut(const Slot & slot, int32_t from, int32_t to, bool close_gap) const;
+    void cut(Slot & slot, int32_t from, int32_t to, bool close_gap);
+    StateIdentity identity();
+    TakenState take_state(const Slot & slot);
+    void put_state(Slot & slot, const SavedSequence & saved, const std::vector<uint8_t> & blob,
+                   std::shared_ptr<const AdapterSet> adapters);
+    uint64_t restore_one(const SavedState & saved, const std::shared_ptr<const AdapterSet> & adapters);
+    int32_t restore_idle(const SavedState & saved, const std::vector<std::shared_ptr<const AdapterSet>> & adapters);
+    StateWriter writer(std::vector<TakenState> taken, std::string note);
+
     const std::shared_ptr<const Model> model_;
     const std::shared_ptr<Media> media_;
     EngineParams params_; // as the context came to be; constant from then on
@@ -172,6 +212,12 @@ class Engine {
     uint64_t next_id_ = 1;
     bool closed_ = false;
     std::optional<Error> broken_; // set once the backend aborted; nothing runs after that
+
+    Commands commands_;
+    uint64_t next_session_ = 1; // engine thread
+    std::set<uint64_t> sessions_; // open ones; guarded by queue_mutex_
+    std::mutex identity_mutex_;
+    std::optional<StateIdentity> identity_; // made when first needed
 
     std::atomic<bool> closing_{false};
     std::atomic<uint64_t> prompt_tokens_{0};

@@ -18,16 +18,19 @@ Prefix Engine::usable_prefix(const Slot & slot, const Request & request) const {
     if (!params_.reuse_prefix || whole_ || !request.may_reuse() || !request.same_adapters(slot.cache_adapters())) {
         return {};
     }
-    const Prefix prefix = slot.trace().match(*request.prompt);
+    // What follows a row that was taken out is for the session that took it out, and for no other.
+    const bool own = request.session != 0 && slot.session() == request.session;
+    const Prefix prefix = slot.trace().match(*request.prompt, own ? slot.trace().rows() : slot.trace().exact_rows());
     if (prefix.rows == 0) {
         return {};
     }
     if (model_->recurrent() && (prefix.rows != slot.trace().rows() || !slot.idle())) {
         return {};
     }
-    if (const int32_t window = model_->n_swa(); window > 0 && !params_.swa_full) {
+    // With swa_full too: a state that was saved holds no more than the window.
+    if (const int32_t window = model_->n_swa(); window > 0) {
         const llama_pos first = llama_memory_seq_pos_min(llama_get_memory(context_.get()), slot.seq());
-        if (first > std::max(0, prefix.positions - window)) {
+        if (first < 0 || first > std::max(0, prefix.positions - window)) {
             return {};
         }
     }
@@ -66,23 +69,24 @@ bool Engine::keep_only(Slot & slot, const Prefix & prefix) {
 
 Slot * Engine::prepare_slot(const Request & request, Prefix * prefix) {
     Slot * source = nullptr; // has most of the prompt
-    Slot * oldest = nullptr; // the idle one whose cache is needed least
+    Slot * oldest = nullptr; // the idle one whose cache is needed least; a session's own
     Prefix best;
     for (Slot & slot : slots_) {
         const Prefix usable = usable_prefix(slot, request);
-        const bool better = usable.rows > best.rows || (usable.rows == best.rows && source && slot.idle() && !source->idle());
+        const bool better = usable.rows > best.rows ||
+                            (usable.rows == best.rows && source && open_to(slot, request) && !open_to(*source, request));
         if (usable.rows > 0 && better) {
             source = &slot;
             best = usable;
         }
         const auto worth = [](const Slot & s) { return std::pair(s.trace().rows() > 0, s.last_used()); };
-        if (slot.idle() && (oldest == nullptr || worth(slot) < worth(*oldest))) {
+        if (open_to(slot, request) && (oldest == nullptr || worth(slot) < worth(*oldest))) {
             oldest = &slot;
         }
     }
     // A conversation goes on where it was; a prompt that only begins alike leaves that cache to its
     // owner and takes a copy, unless there is little to lose.
-    const bool continues = source && source->idle() && source->trace().rows() - best.rows < 2 * worthwhile_rows;
+    const bool continues = source && open_to(*source, request) && source->trace().rows() - best.rows < 2 * worthwhile_rows;
     if (source == nullptr || source == oldest || continues || best.rows < worthwhile_rows) {
         Slot * slot = continues ? source : oldest;
         *prefix = slot == source ? best : usable_prefix(*slot, request);

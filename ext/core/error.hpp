@@ -21,6 +21,8 @@ enum class Errc {
     quantize_cancelled,
     grammar,
     answer,
+    session,
+    state,
 };
 
 // what went wrong, where (a file, option or part; may be empty), and what to do (may be empty).

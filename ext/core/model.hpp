@@ -52,6 +52,7 @@ class Model {
 
     const std::string & path() const { return path_; }
     bool vocab_only() const { return vocab_only_; }
+    const std::vector<std::string> & metadata_overrides() const { return metadata_overrides_; }
     std::string description() const;
     std::map<std::string, std::string> metadata() const;
     uint64_t size_bytes() const { return llama_model_size(model_.get()); }
@@ -84,6 +85,7 @@ class Model {
 
     std::string path_;
     bool vocab_only_ = false;
+    std::vector<std::string> metadata_overrides_;
     llama_model_ptr model_;
     std::unique_ptr<ChatTemplate> chat_;
     mutable std::once_flag table_once_;

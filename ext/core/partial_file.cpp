@@ -1,7 +1,5 @@
 #include "partial_file.hpp"
 
-#include "error.hpp"
-
 #include <algorithm>
 #include <array>
 #include <atomic>
@@ -20,12 +18,6 @@ namespace mullama {
 
 namespace {
 
-Error failure(const std::string & what, const std::string & path) {
-    const int code = errno;
-    return {Errc::quantize, what + ": " + std::strerror(code), path,
-            code == ENOSPC ? "Free some space, or name another folder" : ""};
-}
-
 long process_id() {
 #ifdef _WIN32
     return _getpid();
@@ -36,12 +28,18 @@ long process_id() {
 
 } // namespace
 
-PartialFile::PartialFile(std::string path) : path_(std::move(path)) {
+Error PartialFile::failure(const std::string & what) const {
+    const int code = errno;
+    return {code_, what + ": " + std::strerror(code), path_,
+            code == ENOSPC ? "Free some space, or name another folder" : ""};
+}
+
+PartialFile::PartialFile(std::string path, Errc code) : code_(code), path_(std::move(path)) {
     static std::atomic<unsigned> serial{0};
     partial_ = path_ + "." + std::to_string(process_id()) + "-" + std::to_string(serial++) + ".partial";
     file_.reset(std::fopen(partial_.c_str(), "wb"));
     if (!file_) {
-        const Error error = failure("it cannot be written", path_);
+        const Error error = failure("it cannot be written");
         partial_.clear();
         throw error;
     }
@@ -57,7 +55,7 @@ PartialFile::~PartialFile() {
 
 void PartialFile::write(const void * data, size_t n_bytes) {
     if (n_bytes > 0 && std::fwrite(data, 1, n_bytes, file_.get()) != n_bytes) {
-        throw failure("writing failed", path_);
+        throw failure("writing failed");
     }
 }
 
@@ -75,7 +73,7 @@ void PartialFile::close() {
 #endif
     failed = std::fclose(file_.release()) != 0 || failed;
     if (failed) {
-        throw failure("writing failed", path_);
+        throw failure("writing failed");
     }
 }
 
@@ -83,7 +81,7 @@ void PartialFile::publish() {
     std::error_code error;
     std::filesystem::rename(partial_, path_, error);
     if (error) {
-        throw Error(Errc::quantize, "it cannot be given its name: " + error.message(), path_);
+        throw Error(code_, "it cannot be given its name: " + error.message(), path_);
     }
     partial_.clear();
 }

@@ -1,6 +1,8 @@
 // A file that appears under its name whole or not at all.
 #pragma once
 
+#include "error.hpp"
+
 #include <cstdint>
 #include <cstdio>
 #include <memory>
@@ -12,11 +14,12 @@ namespace mullama {
 class PartialFile {
   public:
     // Opens a file beside `path`, so that the rename cannot cross file systems. Every member throws
-    // Error(quantize) with the system's reason (no space left, no permission, ...).
-    explicit PartialFile(std::string path);
+    // Error(code) with the system's reason (no space left, no permission, ...).
+    explicit PartialFile(std::string path, Errc code = Errc::quantize);
     ~PartialFile(); // removes what was not published
     PartialFile(PartialFile && other) noexcept
-        : path_(std::move(other.path_)), partial_(std::exchange(other.partial_, {})), file_(std::move(other.file_)) {}
+        : code_(other.code_), path_(std::move(other.path_)), partial_(std::exchange(other.partial_, {})),
+          file_(std::move(other.file_)) {}
     PartialFile & operator=(PartialFile &&) = delete;
 
     void write(const void * data, size_t n_bytes);
@@ -30,6 +33,9 @@ class PartialFile {
     struct Closer {
         void operator()(std::FILE * file) const { std::fclose(file); }
     };
+    Error failure(const std::string & what) const;
+
+    Errc code_;
     std::string path_;
     std::string partial_; // empty once published or moved from
     std::unique_ptr<std::FILE, Closer> file_;

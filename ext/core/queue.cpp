@@ -32,6 +32,10 @@ void Queue::push(std::unique_ptr<Request> request) {
     waiting_.push_back(std::move(request));
 }
 
+bool Queue::any(const std::function<bool(const Request &)> & wanted) const {
+    return std::any_of(waiting_.begin(), waiting_.end(), [&](const auto & request) { return wanted(*request); });
+}
+
 std::unique_ptr<Request> Queue::take(const std::function<bool(const Request &)> & admissible) {
     auto best = waiting_.end();
     std::tuple<int32_t, uint64_t> best_rank{};

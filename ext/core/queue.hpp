@@ -24,6 +24,7 @@ class Queue {
     size_t size() const { return waiting_.size(); }
 
     void push(std::unique_ptr<Request> request);
+    bool any(const std::function<bool(const Request &)> & wanted) const;
 
     // The next request in order that `admissible` accepts, or null. Order: higher priority first;
     // within one, the client that was given the fewest tokens so far; within that, first come.

@@ -36,6 +36,7 @@ struct Limits {
 
 struct Request {
     std::shared_ptr<const Prompt> prompt;
+    uint64_t session = 0; // that it runs in; 0: any sequence that is free
     SamplingParams sampling;
     Limits limits;
     std::shared_ptr<const AdapterSet> adapters; // null: none

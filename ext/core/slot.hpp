@@ -26,6 +26,9 @@ class Slot {
     llama_seq_id seq() const { return seq_; }
     bool idle() const { return !request_; }
     const Request & request() const { return *request_; }
+
+    uint64_t session() const { return session_; } // that has reserved it; 0: none
+    void set_session(uint64_t session) { session_ = session; }
     const std::shared_ptr<Stream> & stream() const { return request_->stream; }
 
     // What the cache was evaluated with; null: the bare model.
@@ -33,7 +36,14 @@ class Slot {
     // The cache: rows evaluated for this and, as far as they still fit, for earlier requests.
     Trace & trace() { return trace_; }
     const Trace & trace() const { return trace_; }
+    const std::shared_ptr<const AdapterSet> & shared_adapters() const { return cache_adapters_; }
     uint64_t last_used() const { return last_used_; }
+    // The cache was filled by other means than a request.
+    void holds(Trace trace, std::shared_ptr<const AdapterSet> adapters, uint64_t now) {
+        trace_ = std::move(trace);
+        cache_adapters_ = std::move(adapters);
+        last_used_ = now;
+    }
 
     // Who was served here, and rows evaluated for them since the last call.
     const std::string & client() const { return client_; }
@@ -101,6 +111,7 @@ class Slot {
     void list_prompt(const Model & model);
 
     const llama_seq_id seq_;
+    uint64_t session_ = 0;
     std::atomic<uint32_t> & active_;
     std::atomic<uint64_t> & generated_;
     Trace trace_;

@@ -1,12 +1,27 @@
 #include "trace.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace mullama {
 
+Trace::Trace(std::vector<Run> runs, int32_t exact_rows) : runs_(std::move(runs)) {
+    count();
+    altered_ = exact_rows < rows_ ? exact_rows : std::numeric_limits<int32_t>::max();
+}
+
+void Trace::count() {
+    rows_ = 0;
+    for (const Run & run : runs_) {
+        rows_ += run.rows;
+    }
+    positions_ = runs_.empty() ? 0 : runs_.back().start + runs_.back().positions;
+    altered_ = altered_ < rows_ ? altered_ : std::numeric_limits<int32_t>::max();
+}
+
 std::vector<llama_token> & Trace::text() {
     if (runs_.empty() || !runs_.back().key.empty()) {
-        runs_.emplace_back();
+        runs_.emplace_back().start = positions_;
     }
     return runs_.back().tokens;
 }
@@ -21,7 +36,7 @@ void Trace::add(llama_token token) {
 
 void Trace::add(const PromptChunk & chunk, int32_t from, int32_t rows) {
     if (chunk.media) {
-        runs_.push_back({{}, chunk.key, chunk.n_tokens, chunk.n_pos});
+        runs_.push_back({{}, chunk.key, chunk.n_tokens, chunk.n_pos, positions_});
         rows_ += chunk.n_tokens;
         positions_ += chunk.n_pos;
         return;
@@ -31,13 +46,9 @@ void Trace::add(const PromptChunk & chunk, int32_t from, int32_t rows) {
     }
 }
 
-void Trace::clear() {
-    runs_.clear();
-    rows_ = 0;
-    positions_ = 0;
-}
+void Trace::clear() { *this = {}; }
 
-Prefix Trace::match(const Prompt & prompt) const {
+Prefix Trace::match(const Prompt & prompt, int32_t most) const {
     Prefix out;
     size_t run = 0;
     size_t at = 0; // token in the run
@@ -49,12 +60,13 @@ Prefix Trace::match(const Prompt & prompt) const {
             at = 0;
         }
         if (chunk.media) {
-            if (last || run == runs_.size() || at != 0 || runs_[run].key != chunk.key) {
+            if (last || run == runs_.size() || at != 0 || runs_[run].key != chunk.key ||
+                out.rows + runs_[run].rows > most) {
                 return out;
             }
+            out.rows += runs_[run].rows;
+            out.positions = runs_[run].start + runs_[run].positions;
             ++run;
-            out.rows += chunk.n_tokens;
-            out.positions += chunk.n_pos;
             continue;
         }
         const int32_t wanted = chunk.n_tokens - (last ? 1 : 0);
@@ -63,14 +75,14 @@ Prefix Trace::match(const Prompt & prompt) const {
                 ++run;
                 at = 0;
             }
-            if (run == runs_.size() || !runs_[run].key.empty() ||
+            if (run == runs_.size() || !runs_[run].key.empty() || out.rows == most ||
                 runs_[run].tokens[at] != chunk.tokens[static_cast<size_t>(out.offset)]) {
                 return out;
             }
             ++at;
             ++out.offset;
             ++out.rows;
-            ++out.positions;
+            out.positions = runs_[run].start + static_cast<llama_pos>(at);
         }
         if (last) {
             return out;
@@ -80,67 +92,63 @@ Prefix Trace::match(const Prompt & prompt) const {
 }
 
 void Trace::truncate(int32_t rows) {
-    while (rows_ > rows) {
+    int32_t left = rows_;
+    while (left > rows) {
         Run & run = runs_.back();
-        if (run.key.empty() && rows_ - run.rows < rows) {
-            const int32_t drop = rows_ - rows;
-            run.tokens.resize(run.tokens.size() - static_cast<size_t>(drop));
-            run.rows -= drop;
-            run.positions -= drop;
-            rows_ -= drop;
-            positions_ -= drop;
-            return;
+        left -= run.rows;
+        if (run.key.empty() && left < rows) {
+            run.tokens.resize(static_cast<size_t>(rows - left));
+            run.rows = run.positions = rows - left;
+            break;
         }
-        rows_ -= run.rows;
-        positions_ -= run.positions;
         runs_.pop_back();
     }
+    count();
 }
 
-llama_pos Trace::erase(int32_t * from, int32_t * rows, llama_pos * position) {
+llama_pos Trace::erase(int32_t * from, int32_t * rows, llama_pos * position, bool close_gap) {
     const int32_t end = *from + *rows;
     std::vector<Run> kept;
     int32_t row = 0;
-    llama_pos where = 0;
-    llama_pos gone = 0;
+    llama_pos last = 0; // the position behind what was forgotten
     int32_t gone_rows = 0;
-    for (const Run & run : runs_) {
-        const int32_t begin_row = row;
-        const llama_pos begin_position = where;
+    for (Run & run : runs_) {
+        const int32_t begin = row;
         row += run.rows;
-        where += run.positions;
-        const int32_t cut_from = std::max(*from, begin_row);
-        const int32_t cut_to = std::min(end, row);
+        int32_t cut_from = std::max(*from, begin);
+        int32_t cut_to = std::min(end, row);
         if (cut_from >= cut_to) {
-            kept.push_back(run);
+            kept.push_back(std::move(run));
             continue;
         }
-        if (!run.key.empty()) {
-            if (gone_rows == 0) {
-                *position = begin_position;
-                *from = begin_row;
-            }
-            gone += run.positions;
-            gone_rows += run.rows;
-            continue;
-        }
+        const bool medium = !run.key.empty();
+        cut_from = medium ? begin : cut_from;
+        cut_to = medium ? row : cut_to;
         if (gone_rows == 0) {
-            *position = begin_position + (cut_from - begin_row);
+            *position = run.start + (cut_from - begin);
             *from = cut_from;
         }
-        gone += cut_to - cut_from;
+        last = medium ? run.start + run.positions : run.start + (cut_to - begin);
         gone_rows += cut_to - cut_from;
-        Run rest = run;
-        rest.tokens.erase(rest.tokens.begin() + (cut_from - begin_row), rest.tokens.begin() + (cut_to - begin_row));
-        rest.rows = rest.positions = static_cast<int32_t>(rest.tokens.size());
-        if (rest.rows > 0) {
-            kept.push_back(std::move(rest));
-        }
+        const auto rest = [&](int32_t first, int32_t behind) {
+            if (medium || first == behind) {
+                return;
+            }
+            const auto at = run.tokens.begin();
+            kept.push_back({{at + (first - begin), at + (behind - begin)}, {}, behind - first, behind - first,
+                            run.start + (first - begin)});
+        };
+        rest(begin, cut_from);
+        rest(cut_to, row);
     }
     runs_ = std::move(kept);
-    rows_ -= gone_rows;
-    positions_ -= gone;
     *rows = gone_rows;
+    const llama_pos gone = gone_rows > 0 ? last - *position : 0;
+    for (Run & run : runs_) {
+        run.start -= close_gap && gone_rows > 0 && run.start >= last ? gone : 0;
+    }
+    altered_ = gone_rows > 0 ? std::min(altered_, *from) : altered_;
+    count();
     return gone;
 }
 

@@ -102,3 +102,47 @@ TEST(erase_keeps_media_whole) {
     CHECK(trace.rows() == 4 && trace.positions() == 4);
     CHECK(trace.match(prompt({text({1, 2, 4, 5, 6})})).rows == 4);
 }
+
+TEST(a_gap_stays_where_it_is) {
+    Trace trace = trace_of(prompt({text({1, 2, 3, 4, 5, 6}), picture("a"), text({7, 8})}));
+    int32_t from = 2;
+    int32_t rows = 2;
+    llama_pos position = 0;
+    CHECK(trace.erase(&from, &rows, &position, /*close_gap=*/false) == 2);
+    CHECK(from == 2 && rows == 2 && position == 2);
+    CHECK(trace.rows() == 22 && trace.positions() == 12 && trace.exact_rows() == 2);
+    const Prompt rest = prompt({text({1, 2, 5, 6}), picture("a"), text({7, 8, 9})});
+    const Prefix prefix = trace.match(rest);
+    CHECK(prefix.rows == 22 && prefix.positions == 12);
+    const Prefix exact = trace.match(rest, trace.exact_rows());
+    CHECK(exact.rows == 2 && exact.positions == 2 && exact.chunk == 0 && exact.offset == 2);
+    CHECK(trace.match(rest, 10).rows == 4); // the picture does not fit
+    trace.add(9);
+    CHECK(trace.positions() == 13);
+    trace.truncate(3);
+    CHECK(trace.positions() == 5 && trace.exact_rows() == 2);
+    trace.truncate(2);
+    CHECK(trace.positions() == 2 && trace.exact_rows() == 2);
+    trace.add(3);
+    CHECK(trace.exact_rows() == 3); // nothing is left of what was not
+}
+
+TEST(closing_a_gap_keeps_those_behind_it) {
+    Trace trace = trace_of(prompt({text({1, 2, 3, 4, 5, 6, 7, 8, 9})}));
+    int32_t from = 6;
+    int32_t rows = 1;
+    llama_pos position = 0;
+    trace.erase(&from, &rows, &position, false);
+    from = 1;
+    rows = 2;
+    CHECK(trace.erase(&from, &rows, &position, true) == 2 && position == 1);
+    CHECK(trace.runs().size() == 3 && trace.runs()[1].start == 1 && trace.runs()[2].start == 5);
+    from = 1;
+    rows = 4; // over the gap that was left
+    CHECK(trace.erase(&from, &rows, &position, true) == 5 && position == 1);
+    CHECK(trace.rows() == 2 && trace.positions() == 2);
+    from = 1;
+    rows = 1;
+    trace.erase(&from, &rows, &position, true);
+    CHECK(trace.rows() == 1 && trace.positions() == 1 && trace.exact_rows() == 1);
+}

@@ -100,6 +100,14 @@ def run(
     regex: Annotated[
         str | None, typer.Option(metavar="PATTERN", help="The answer must match this expression.")
     ] = None,
+    session: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Go on with the conversation in FILE, if it is there, and save it there with its "
+            "KV cache, so that nothing is evaluated twice.",
+        ),
+    ] = None,
     raw: Annotated[
         bool, typer.Option("--raw", help="No chat template: the model continues PROMPT.")
     ] = False,
@@ -123,6 +131,8 @@ def run(
 
         echo "Tell me a joke" | mullama run tiny-omni
 
+        mullama run tiny-omni --session talk.state "And the other one?"
+
         mullama run tiny-omni "A city" --json-schema '{"type": "object", "properties": {...}}'
     """
     from mullama_media.cli import run as command
@@ -133,6 +143,7 @@ def run(
         [*(image or []), *(audio or [])],
         mmproj=mmproj,
         system=system,
+        session=session,
         raw=raw,
         as_json=json,
         stats=stats,

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from mullama_media.cli.conversation import Conversation
 from mullama_media.cli.progress import console, fetch, loading
 from mullama_media.engine import (
     Completion,
@@ -33,6 +34,7 @@ def run(
     *,
     mmproj: str | None,
     system: str | None,
+    session: Path | None,
     raw: bool,
     as_json: bool,
     stats: bool,
@@ -55,15 +57,21 @@ def run(
     grammar = _grammar(constraint)
     text = _prompt(prompt)
     with open_processor(model, mmproj, engine_params, model_params) as processor:
+        talk = Conversation()
+        if session is not None and session.exists():
+            talk = Conversation.load(session, processor.engine)
+        talk.system = talk.system if system is None else system
         stream = processor.stream(
-            [*media, text],
-            system=system,
+            talk.ask([*media, text]),
+            system=talk.system,
             raw=raw,
             sampling=sampling_params,
             config=stream_config,
             grammar=grammar,
         )
         completion = stream.result() if as_json else _print(stream)
+        if session is not None:
+            talk.save(session, processor.engine, completion.text)
     if as_json:
         print(json.dumps(_as_dict(model, completion), ensure_ascii=False))  # noqa: T201
     if stats:
@@ -91,9 +99,10 @@ def open_processor(
 def stats_line(completion: Completion) -> str:
     """Tokens and times in one line."""
     t = completion.timings
+    reused = f" ({t.reused_tokens} reused)" if t.reused_tokens else ""
     encode = f", encoders {t.encode_ms:.0f} ms" if t.encode_ms else ""
     return (
-        f"{t.prompt_tokens} prompt tokens at {t.prefill_rate:.0f}/s{encode}, "
+        f"{t.prompt_tokens} prompt tokens{reused} at {t.prefill_rate:.0f}/s{encode}, "
         f"first token after {t.first_token_ms:.0f} ms, "
         f"{t.generated_tokens} tokens at {t.decode_rate:.1f}/s, ended by {completion.finish_reason}"
     )

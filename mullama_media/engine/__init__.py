@@ -12,7 +12,7 @@ from mullama_media.engine.embedding import (
     Score,
     ScoreParams,
 )
-from mullama_media.engine.engine import Engine
+from mullama_media.engine.engine import Engine, Loaded
 from mullama_media.engine.fit import Fit, fit_to_memory
 from mullama_media.engine.grammar import Grammar
 from mullama_media.engine.measure import Measurement, measure
@@ -32,6 +32,7 @@ from mullama_media.engine.quantization import (
 )
 from mullama_media.engine.sampler import Sampler
 from mullama_media.engine.sampling import SamplingParams
+from mullama_media.engine.session import Held, Session, SessionView
 from mullama_media.engine.steer import control_vector_from_prompts
 from mullama_media.engine.stream import Completion, StreamConfig, Timings, TokenData, TokenStream
 from mullama_media.engine.system import SystemInfo, system_info
@@ -52,6 +53,8 @@ __all__ = [
     "EngineParams",
     "Fit",
     "Grammar",
+    "Held",
+    "Loaded",
     "LoraAdapter",
     "Measurement",
     "Media",
@@ -69,6 +72,8 @@ __all__ = [
     "SamplingParams",
     "Score",
     "ScoreParams",
+    "Session",
+    "SessionView",
     "StreamConfig",
     "SystemInfo",
     "TensorInfo",

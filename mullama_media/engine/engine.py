@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import os
 import threading
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -22,14 +24,25 @@ from mullama_media.engine.perf import Counters, Perf
 from mullama_media.engine.prompt import Prompt
 from mullama_media.engine.pump import Pump
 from mullama_media.engine.sampling import SamplingParams
+from mullama_media.engine.session import Session, StateSource, read_state
 from mullama_media.engine.stream import StreamConfig, TokenStream
 from mullama_media.engine.tools import Answer
 from mullama_media.errors import EngineClosedError, MullamaError
 from mullama_media.options import replace
 
-__all__ = ["Engine"]
+__all__ = ["Engine", "Loaded"]
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What `Engine.load` took up."""
+
+    sequences: int
+    """Fewer than the state holds where there are not enough idle ones"""
+    note: bytes
+    """What was saved with them"""
 
 
 class Engine(Embedder):
@@ -137,6 +150,27 @@ class Engine(Embedder):
             ModelCapabilityError: the model cannot go back, which banned strings need.
             EngineClosedError: the engine was closed.
         """
+        return self._submit(
+            prompt,
+            sampling,
+            config,
+            logits_processor=logits_processor,
+            grammar=grammar,
+            adapters=adapters,
+        )
+
+    def _submit(
+        self,
+        prompt: Prompt | Callable[[], Prompt],
+        sampling: SamplingParams | None,
+        config: StreamConfig | None,
+        *,
+        logits_processor: LogitsProcessor | None = None,
+        grammar: Grammar | None = None,
+        adapters: AdapterSet | None = None,
+        session: int = 0,
+    ) -> TokenStream:
+        """`submit`; in a session, by its native id."""
         sampling = sampling or SamplingParams()
         config = config or StreamConfig()
         callbacks = Callbacks(config.stop_when, logits_processor)
@@ -151,7 +185,7 @@ class Engine(Embedder):
             asks = logits_processor is not None
             native = grammar._native if grammar is not None else None
             changes = adapters.native if adapters else None
-            return self._native.submit(made._native, params, config, asks, native, changes)
+            return self._native.submit(made._native, params, config, asks, native, changes, session)
 
         def parse(text: str, partial: bool) -> Answer:
             return prompts[0].parse(text, partial=partial, call_ids=call_ids)
@@ -189,6 +223,70 @@ class Engine(Embedder):
                 stream.cancel()
             raise
         return streams
+
+    def session(self) -> Session:
+        """Reserve a sequence of the KV cache, to fill, change and save it by hand.
+
+        It takes one of the `n_parallel` sequences until it is closed, and begins empty. The last
+        one is left to requests outside sessions; where there is only one a session may take it,
+        and requests outside it are then refused. Blocks for at most one evaluation.
+
+        Raises:
+            OverloadedError: no sequence can be reserved now.
+            EngineClosedError: the engine was closed.
+        """
+        return Session(self, self._native.open_session())
+
+    def load_session(self, source: StateSource, *, adapters: AdapterSet | None = None) -> Session:
+        """A session that holds what was saved (`Session.save`, `Session.to_bytes`). Blocks.
+
+        Args:
+            source: a file, or bytes.
+            adapters: what it was evaluated with.
+
+        Raises:
+            StateError: it is not a state, damaged, cut off, holds several sequences, or was saved
+                with another model, mmproj, version, set of adapters, or other types, layout or
+                RoPE settings of the KV cache. The engine is as it was before.
+            ContextOverflowError: it does not fit `n_ctx`.
+            OverloadedError, EngineClosedError: as `session`.
+        """
+        saved = read_state(source)
+        native = adapters.native if adapters else None
+        return Session(self, self._native.restore(saved, native))
+
+    def save(self, path: str | os.PathLike[str], *, note: bytes = b"") -> int:
+        """Write the caches of all idle sequences to a file, so that an engine can begin with them.
+
+        Sequences in which a request runs are left out; open sessions that are idle are not.
+
+        Returns:
+            How many sequences it wrote.
+
+        Raises:
+            As `Session.save`.
+        """
+        writer = self._native.save_idle(note)
+        writer.write(os.fspath(path))
+        return int(writer.sequences)
+
+    def load(self, source: StateSource, *, adapters: Sequence[AdapterSet] = ()) -> Loaded:
+        """Fill idle sequences with what `save` (or a session) wrote, the last used first.
+
+        Prompts then begin where these agree with them. `n_parallel` may differ; what finds no idle
+        sequence is left out.
+
+        Args:
+            source: a file, or bytes.
+            adapters: the sets that sequences in it were evaluated with.
+
+        Raises:
+            StateError, ContextOverflowError, EngineClosedError: as `load_session`; nothing is then
+                loaded.
+        """
+        saved = read_state(source)
+        sets = [one.native for one in adapters]
+        return Loaded(self._native.restore_all(saved, sets), saved.note)
 
     def close(self) -> None:
         """End all requests, stop the thread, free the context. Idempotent.

@@ -83,7 +83,7 @@ class EngineParams:
     """The size of an engine: how many requests run at once, and how long they may be.
 
     There is no option to defragment the KV cache: llama.cpp finds room for a token anywhere in it
-    and has no such step any more.
+    and has no such step any more (docs/state.md).
     """
 
     n_ctx: int | None = option(

@@ -164,3 +164,25 @@ def test_run_keeps_to_a_grammar(tiny_files, tmp_path):
     both = run("--regex", "a", "--grammar", file)
     assert both.returncode == 1
     assert "only one of" in both.stderr
+
+
+def test_a_session_goes_on_over_several_runs(tiny_files, tmp_path):
+    talk = tmp_path / "talk.state"
+    ask = ["run", tiny_files.model, "--mmproj", tiny_files.mmproj, "--session", talk, "--json"]
+    ask += ["-c", 1024, "-n", 8, "-t", 0]
+    first = json.loads(
+        mullama(*ask, "What is in the picture?", "-i", SAMPLES / "shapes.png").stdout
+    )
+    second = json.loads(mullama(*ask, "And what else?").stdout)
+    assert second["timings"]["reused_tokens"] >= first["timings"]["prompt_tokens"]
+    assert second["timings"]["encode_ms"] == 0
+    kept = talk.read_bytes()
+    talk.write_bytes(kept[:-1])
+    cut = mullama(*ask, "Well?")
+    assert cut.returncode == 1
+    assert f"should have {len(kept)} bytes" in cut.stderr.replace("\n", " ")
+    talk.write_bytes(b"something else")
+    broken = mullama(*ask, "Well?")
+    assert broken.returncode == 1
+    assert "not a saved state" in broken.stderr.replace("\n", " ")
+    assert talk.read_bytes() == b"something else"

@@ -1,0 +1,152 @@
+"""Throw broken and made-up states at an engine.
+
+    python -m tests.fuzz.states [SECONDS] [SEED]
+
+Whatever comes in is refused with one of the errors of `Engine.load_session`, or taken up; the
+engine answers as before either way, and what was taken up can be used, cut and saved again. Most
+inputs are signed anew, so that the checksum does not keep them from what lies behind it. An input
+that breaks this is kept in the corpus folder (*.state), which is tried first the next time.
+"""
+
+from __future__ import annotations
+
+import functools
+import random
+import struct
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from mullama_media import Engine, EngineParams, Model, Prompt, SamplingParams, StreamConfig
+from mullama_media.engine.native import core
+from mullama_media.errors import ContextOverflowError, InvalidOptionError, StateError
+from tests.made import write_tiny
+
+CORPUS = Path(__file__).parent / "corpus"
+SLOW_S = 5.0
+ODD = [0, 1, 2, 7, 255, 256, 2**16, 2**24, 2**30, 2**31 - 1, 2**31, 2**32 - 2, 2**32 - 1]
+SIZE_AT = 16  # of the field that holds the length of the whole
+
+
+@functools.cache
+def engine(architecture: str = "llama", flash_attention: str = "off") -> Engine:
+    """Without flash attention by default: there a NaN left in a free cell would show."""
+    path = Path(tempfile.mkdtemp()) / "tiny.gguf"
+    params = EngineParams(
+        n_ctx=64,
+        n_parallel=2,
+        n_batch=64,
+        n_ubatch=64,
+        threads=1,
+        cache_type_k="f32",
+        cache_type_v="f32",
+        flash_attention=flash_attention,
+    )
+    return Engine(Model.load(write_tiny(path, architecture)), params)
+
+
+@functools.cache
+def prompt(which: Engine, text: str = "sea and sand") -> Prompt:
+    return Prompt.of_parts(which.model, [text])
+
+
+def answer(which: Engine, ask=None) -> list[int | None]:
+    config = StreamConfig(max_tokens=3, ignore_eos=True)
+    stream = (ask or which).submit(prompt(which), SamplingParams(temperature=0), config)
+    return [token.id for token in stream.result().tokens]
+
+
+@functools.cache
+def expected(which: Engine) -> list[int | None]:
+    return answer(which)
+
+
+@functools.cache
+def seeds(which: Engine) -> tuple[bytes, ...]:
+    """Good states: empty, with text and a note, with a hole."""
+    expected(which)
+    with which.session() as session:
+        empty = session.to_bytes()
+        session.prefill(prompt(which)).result()
+        full = session.to_bytes(note=b"a note")
+        if which.model.metadata["general.architecture"] in ("mamba", "falcon-h1"):
+            return empty, full
+        session.remove(2, 5)
+        return empty, full, session.to_bytes()
+
+
+def fuzz_one(data: bytes, which: Engine | None = None) -> bool:
+    """One input; raises when the promise is broken. Returns whether it was taken up."""
+    which = which or engine()
+    right = expected(which)
+    began = time.monotonic()
+    taken = True
+    try:
+        with which.load_session(data) as session:
+            rows = session.view().rows
+            assert which.load(session.to_bytes()).sequences <= 1
+            answer(which, session)
+            if rows > 2:
+                try:
+                    session.remove(1, 2)
+                    answer(which, session)
+                except ValueError:  # a medium that it claims to hold, or a recurrent state
+                    pass
+            session.clear()
+            assert answer(which, session) == right, "it left something behind in its sequence"
+    except (StateError, ContextOverflowError, InvalidOptionError):
+        taken = False
+    assert answer(which) == right, "it changed an answer that has nothing to do with it"
+    assert time.monotonic() - began < SLOW_S, "slow"
+    return taken
+
+
+def mutated(data: bytes, rng: random.Random) -> bytes:
+    """Some fields changed, something cut out or put in; mostly with size and checksum set right."""
+    out = bytearray(data)
+    for _ in range(rng.randint(1, 4)):
+        # Structure is rare among the tensors: prefer the beginning, and fields of 4 bytes.
+        at = rng.randrange(len(out)) if rng.random() < 0.4 else rng.randrange(min(len(out), 1200))
+        kind = rng.random()
+        if kind < 0.35:
+            out[at] = rng.randrange(256)
+        elif kind < 0.7:
+            value = rng.choice(ODD)
+            out[at : at + 4] = struct.pack("<I", value)
+        elif kind < 0.8:
+            value = struct.unpack("<I", bytes(out[at : at + 4]).ljust(4, b"\0"))[0]
+            out[at : at + 4] = struct.pack("<I", (value + rng.randint(-2, 2)) % 2**32)
+        elif kind < 0.9:
+            del out[at : at + rng.choice([1, 4, 12, 100])]
+        else:
+            out[at:at] = out[max(0, at - rng.choice([4, 12, 48])) : at]
+    if rng.random() < 0.95 and len(out) >= SIZE_AT + 8:
+        out[SIZE_AT : SIZE_AT + 8] = struct.pack("<Q", len(out))
+        return bytes(core().sign_state(bytes(out)))
+    return bytes(out)
+
+
+def run(seconds: float, seed: int, architectures=("llama", "gemma3", "falcon-h1")) -> int:
+    """Returns how many inputs were tried. Raises on the first that breaks the promise."""
+    rng = random.Random(seed)
+    for file in sorted(CORPUS.glob("*.state")):
+        fuzz_one(file.read_bytes())
+    tried = 0
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        which = engine(rng.choice(architectures))
+        data = mutated(rng.choice(seeds(which)), rng)
+        try:
+            fuzz_one(data, which)
+        except Exception:
+            (CORPUS / f"{abs(hash(data)):x}.state").write_bytes(data)
+            raise
+        tried += 1
+    return tried
+
+
+if __name__ == "__main__":
+    seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 60
+    seed = int(sys.argv[2]) if len(sys.argv) > 2 else random.randrange(2**32)
+    print(f"seed {seed}: {run(seconds, seed)} inputs, none broke anything")
