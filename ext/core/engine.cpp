@@ -12,8 +12,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-EngineParams consistent(EngineParams params, const Model & model) {
-    params.pooling = pooling_of(model, params.pooling);
+EngineParams consistent(EngineParams params) {
     params.n_ubatch = std::min(params.n_ubatch, params.n_batch);
     params.prefill_chunk = std::min(params.prefill_chunk, params.n_batch);
     return params;
@@ -52,12 +51,13 @@ std::unique_ptr<Constraint> constraint_of(const Model & model, const Prompt & pr
 
 Engine::Engine(std::shared_ptr<const Model> model, std::shared_ptr<Media> media, const EngineParams & params,
                std::shared_ptr<const Model> draft)
-    : model_(std::move(model)), media_(std::move(media)), params_(consistent(params, *model_)),
+    : model_(std::move(model)), media_(std::move(media)), params_(consistent(params)),
       queue_(static_cast<size_t>(params.max_queue)) {
     if (model_->vocab_only()) {
         throw Error(Errc::model_capability, "only its vocabulary was loaded, so it cannot generate", model_->path(),
                     "Load the model without vocab_only");
     }
+    params_.pooling = pooling_of(*model_, params.pooling);
     if (params_.pooling != "off" && params_.speculative.kind != "off") {
         throw Error(Errc::invalid_option, "an engine that guesses makes no embeddings", "speculative",
                     "Leave speculative off, or pooling");
@@ -115,8 +115,7 @@ std::shared_ptr<Stream> Engine::submit(std::shared_ptr<const Prompt> prompt, con
     check_media(*prompt);
     auto request = make_request(*model_, std::move(prompt), sampling, limits, asks_for_logits);
     request->constraint = std::move(constraint);
-    check_for_request(adapters.get(), *model_);
-    request->adapters = std::move(adapters);
+    request->adapters = adapted(std::move(adapters), *model_, *request->prompt);
     request->session = session;
     std::vector<std::unique_ptr<Request>> requests;
     requests.push_back(std::move(request));

@@ -148,9 +148,10 @@ class Engine {
     bool timed_step();
     bool has_work(const Slot & slot) const;
     void take_turn();  // chooses whose adapters are applied
-    bool in_turn(const Slot & slot) const { return slot.request().same_adapters(applied_.get()); }
+    bool in_turn(const Slot & slot) const { return same_set(slot.acting().get(), applied_.get()); }
     bool step_media(Slot & slot, int32_t budget);
     bool step_text(int32_t prefill_budget);
+    Adapted adapted_whole(const std::shared_ptr<const AdapterSet> & set, const Prompt & prompt) const;
     int32_t text_rows(const Slot & slot) const; // of its chunk, that step_text() evaluates
     bool wants_states(const Slot & slot) const; // of the row that comes next
     int32_t step_states(int32_t budget);
@@ -160,7 +161,7 @@ class Engine {
     void guess(std::vector<Output> * outputs);
     void check(const Output & output);
     bool make_room(Slot & slot);
-    void score(Slot & slot, int32_t first, int32_t from, int32_t rows);
+    void score_rows(Slot & slot, int32_t first, int32_t from, int32_t rows);
     void sample(Slot & slot, int32_t row);
     void choose(Slot & slot, const float * logits);
     void end(Slot & slot, Finish finish, std::optional<Error> error = std::nullopt);

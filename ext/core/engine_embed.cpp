@@ -68,14 +68,13 @@ std::vector<std::shared_ptr<Stream>> Engine::embed(const std::vector<std::shared
     if (params_.pooling == "off" || params_.pooling == "rank") {
         throw made_otherwise(params_.pooling, "model");
     }
-    check_for_request(adapters.get(), *model_);
     const Pooling kind = kind_of(params.pooling.empty() ? params_.pooling : params.pooling);
     std::vector<std::unique_ptr<Request>> requests;
     for (size_t i = 0; i < prompts.size(); ++i) {
         auto prompt = fitting(prompts[i], params.truncate, numbered("prompts", i));
         auto pooler = std::make_unique<Pooler>(kind, model_->n_embd_out(), *prompt, params);
         requests.push_back(make_state_request(std::move(prompt), std::move(pooler), params));
-        requests.back()->adapters = adapters;
+        requests.back()->adapters = adapted_whole(adapters, *requests.back()->prompt);
     }
     return enqueue(std::move(requests));
 }
@@ -86,15 +85,23 @@ std::vector<std::shared_ptr<Stream>> Engine::score(const std::vector<std::shared
     if (params_.pooling != "rank") {
         throw made_otherwise(params_.pooling, "rank");
     }
-    check_for_request(adapters.get(), *model_);
     std::vector<std::unique_ptr<Request>> requests;
     for (size_t i = 0; i < prompts.size(); ++i) {
         auto prompt = fitting(prompts[i], params.truncate, numbered("documents", i));
         auto pooler = std::make_unique<Pooler>(model_->n_cls_out(), *prompt);
         requests.push_back(make_state_request(std::move(prompt), std::move(pooler), params));
-        requests.back()->adapters = adapters;
+        requests.back()->adapters = adapted_whole(adapters, *requests.back()->prompt);
     }
     return enqueue(std::move(requests));
+}
+
+Adapted Engine::adapted_whole(const std::shared_ptr<const AdapterSet> & set, const Prompt & prompt) const {
+    Adapted out = adapted(set, *model_, prompt);
+    if (whole_ && out.from > 0) {
+        throw Error(Errc::model_capability, "an activated LoRA cannot act on a part of a text whose rows see each other",
+                    model_->path());
+    }
+    return out;
 }
 
 int32_t Engine::text_rows(const Slot & slot) const {
@@ -120,7 +127,7 @@ std::vector<std::pair<Slot *, int32_t>> Engine::share_states(int32_t budget) {
     std::vector<std::pair<Slot *, int32_t>> shares;
     for (Slot & slot : slots_) {
         if (wants_states(slot)) {
-            shares.emplace_back(&slot, slot.chunk().n_tokens - slot.offset());
+            shares.emplace_back(&slot, std::min(slot.chunk().n_tokens - slot.offset(), slot.alike_rows()));
         }
     }
     std::sort(shares.begin(), shares.end(), [this](const auto & a, const auto & b) {

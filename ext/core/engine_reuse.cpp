@@ -15,12 +15,13 @@ constexpr int32_t worthwhile_rows = 32;
 // As match(), less what the memory cannot give: a sliding window may have passed the rows that the
 // next one attends to, and a recurrent state cannot be taken back.
 Prefix Engine::usable_prefix(const Slot & slot, const Request & request) const {
-    if (!params_.reuse_prefix || whole_ || !request.may_reuse() || !request.same_adapters(slot.cache_adapters())) {
+    if (!params_.reuse_prefix || whole_ || !request.may_reuse()) {
         return {};
     }
     // What follows a row that was taken out is for the session that took it out, and for no other.
     const bool own = request.session != 0 && slot.session() == request.session;
-    const Prefix prefix = slot.trace().match(*request.prompt, own ? slot.trace().rows() : slot.trace().exact_rows());
+    const int32_t fresh = own ? slot.trace().rows() : slot.trace().exact_rows();
+    const Prefix prefix = slot.trace().match(*request.prompt, std::min(fresh, agreeing_rows(slot.adapters(), request.adapters)));
     if (prefix.rows == 0) {
         return {};
     }
@@ -46,8 +47,9 @@ bool Engine::worth_waiting(const Request & request) const {
     int32_t soon = 0;
     for (const Slot & slot : slots_) {
         now = std::max(now, usable_prefix(slot, request).rows);
-        if (slot.prefilling() && request.same_adapters(slot.cache_adapters())) {
-            soon = std::max(soon, common_prefix(*slot.request().prompt, *request.prompt).rows);
+        if (slot.prefilling()) {
+            const int32_t alike = agreeing_rows(slot.adapters(), request.adapters);
+            soon = std::max(soon, std::min(alike, common_prefix(*slot.request().prompt, *request.prompt).rows));
         }
     }
     return soon - now >= worthwhile_rows;
@@ -132,7 +134,7 @@ bool Engine::make_room(Slot & slot) {
     if (speculation_) {
         speculation_->shift(slot.seq(), position, gone);
     }
-    slot.forgot(rows, gone);
+    slot.forgot(from, rows, gone);
     ++shifts_;
     return true;
 }

@@ -187,6 +187,7 @@ void Engine::cut(Slot & slot, int32_t from, int32_t to, bool close_gap) {
     int32_t count = to - from;
     llama_pos position = 0;
     const llama_pos gone = slot.trace().erase(&first, &count, &position, close_gap);
+    slot.lost(first, count);
     llama_memory_t memory = llama_get_memory(context_.get());
     const bool tail = to == rows;
     guarded(Errc::decode, model_->path(), [&] {
@@ -240,7 +241,7 @@ uint64_t Engine::copy_session(uint64_t session) {
                 speculation_->copy(from.seq(), to.seq());
             }
         }
-        to.holds(from.trace(), from.shared_adapters(), ++clock_);
+        to.holds(from.trace(), from.adapters(), ++clock_);
         return to.session();
     });
     mailbox_->wake();

@@ -46,6 +46,12 @@ void check_sequence(const SavedSequence & saved, const Model & model, const KvSh
     }
 }
 
+// Some rows of the cache were evaluated with other adapters than the rest.
+bool changes_adapters(const Slot & slot) {
+    const int32_t from = slot.adapters().from;
+    return from > 0 && from < slot.trace().rows();
+}
+
 } // namespace
 
 StateIdentity Engine::identity() {
@@ -66,7 +72,11 @@ StateIdentity Engine::identity() {
 }
 
 TakenState Engine::take_state(const Slot & slot) {
-    TakenState taken{slot.trace(), slot.shared_adapters(), {}, slot.last_used()};
+    if (changes_adapters(slot)) {
+        throw Error(Errc::model_capability, "a part of it was evaluated with an activated LoRA and a part without",
+                    "adapters", "Remove the rows from its invocation on first");
+    }
+    TakenState taken{slot.trace(), slot.adapters().at(slot.trace().rows() - 1), {}, slot.last_used()};
     if (slot.trace().rows() == 0) {
         return taken;
     }
@@ -104,7 +114,7 @@ StateWriter Engine::save_idle(std::string note) {
     for (size_t i = 0; i < slots_.size(); ++i) {
         auto done = commands_.post([this, i]() -> std::optional<TakenState> {
             const Slot & slot = slots_[i];
-            const bool worth = slot.idle() && slot.trace().rows() > 0;
+            const bool worth = slot.idle() && slot.trace().rows() > 0 && !changes_adapters(slot);
             return worth ? std::optional(take_state(slot)) : std::nullopt;
         });
         mailbox_->wake();
@@ -138,7 +148,7 @@ void Engine::put_state(Slot & slot, const SavedSequence & saved, const std::vect
             throw Error(Errc::state, "llama.cpp refuses it: " + log.reason(), {}, "The file is damaged or was made up");
         }
     }
-    slot.holds(saved.trace, std::move(adapters), ++clock_);
+    slot.holds(saved.trace, {nullptr, std::move(adapters), 0}, ++clock_);
 }
 
 uint64_t Engine::restore(const SavedState & saved, const std::shared_ptr<const AdapterSet> & adapters) {

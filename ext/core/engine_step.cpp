@@ -85,7 +85,7 @@ void Engine::take_turn() {
         return;
     }
     static const AdapterSet none;
-    const std::shared_ptr<const AdapterSet> next = other->request().adapters;
+    const std::shared_ptr<const AdapterSet> next = other->acting();
     apply(context_.get(), *model_, next ? *next : none);
     applied_ = next;
     steps_in_turn_ = 0;
@@ -133,7 +133,7 @@ bool Engine::step_media(Slot & slot, int32_t budget) {
         return true;
     }
     if (ends_chunk && slot.scoring()) {
-        score(slot, index, chunk.n_tokens - 1, 1);
+        score_rows(slot, index, chunk.n_tokens - 1, 1);
     }
     slot.advance(rows);
     if (ends_prompt) {
@@ -230,7 +230,7 @@ bool Engine::step_text(int32_t prefill_budget) {
         }
         const PromptChunk & chunk = slot.chunk();
         const int32_t most = slot.scoring() ? std::min(budget, scored_rows(*model_)) : budget;
-        const int32_t rows = std::min(text_rows(slot), most);
+        const int32_t rows = std::min({text_rows(slot), most, slot.alike_rows()});
         if (rows == 0) {
             continue;
         }
@@ -262,7 +262,7 @@ bool Engine::step_text(int32_t prefill_budget) {
     for (const auto & [slot, rows, first] : prefilled) {
         prefill_rows_ += static_cast<uint64_t>(rows);
         if (slot->scoring()) {
-            score(*slot, first, slot->offset(), rows);
+            score_rows(*slot, first, slot->offset(), rows);
         }
         slot->advance(rows);
     }
@@ -290,7 +290,7 @@ int32_t Engine::process(bool states) {
 }
 
 // `rows` rows of the batch from `first` on are those of the slot's chunk from `from` on.
-void Engine::score(Slot & slot, int32_t first, int32_t from, int32_t rows) {
+void Engine::score_rows(Slot & slot, int32_t first, int32_t from, int32_t rows) {
     for (int32_t i = 0; i < rows; ++i) {
         if (const float * logits = llama_get_logits_ith(context_.get(), first + i)) {
             slot.score(from + i, logits);

@@ -27,11 +27,6 @@ double ms_between(Clock::time_point from, Clock::time_point to) {
     return std::chrono::duration<double, std::milli>(to - from).count();
 }
 
-bool Request::same_adapters(const AdapterSet * other) const {
-    static const AdapterSet none;
-    return (adapters ? *adapters : none) == (other != nullptr ? *other : none);
-}
-
 Clock::time_point Request::deadline() const {
     return limits.max_time_ms < 0 ? Clock::time_point::max() : submitted + std::chrono::milliseconds(limits.max_time_ms);
 }
@@ -61,19 +56,6 @@ std::unique_ptr<Request> make_request(const Model & model, std::shared_ptr<const
     request->limits = limits;
     request->asks_for_logits = asks_for_logits;
     return request;
-}
-
-void check_for_request(const AdapterSet * adapters, const Model & model) {
-    if (adapters == nullptr) {
-        return;
-    }
-    adapters->check(model);
-    for (const auto & [lora, scale] : adapters->loras()) {
-        if (!lora->invocation_tokens().empty()) {
-            throw Error(Errc::model_capability, "an activated LoRA, which acts from certain tokens on, cannot be used here",
-                        lora->path(), "Use an ordinary LoRA adapter");
-        }
-    }
 }
 
 std::unique_ptr<Request> make_state_request(std::shared_ptr<const Prompt> prompt, std::unique_ptr<Pooler> pooler,

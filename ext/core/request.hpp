@@ -1,7 +1,7 @@
 // What is asked of the engine, made ready on the caller's thread.
 #pragma once
 
-#include "adapter.hpp"
+#include "adapted.hpp"
 #include "constraint.hpp"
 #include "embedding.hpp"
 #include "prompt.hpp"
@@ -39,7 +39,7 @@ struct Request {
     uint64_t session = 0; // that it runs in; 0: any sequence that is free
     SamplingParams sampling;
     Limits limits;
-    std::shared_ptr<const AdapterSet> adapters; // null: none
+    Adapted adapters; // and on which rows of the prompt
     bool asks_for_logits = false; // each draw waits for the reader to change the logits
     std::shared_ptr<Stream> stream;
     Clock::time_point submitted = Clock::now();
@@ -50,7 +50,6 @@ struct Request {
     std::unique_ptr<Pooler> pooler; // of a request that asks for states instead of an answer; else null
     std::vector<llama_token> end_tokens; // the model's own ends; only listed where they may be forbidden
 
-    bool same_adapters(const AdapterSet * other) const; // null is the empty set
     bool scores_prompt() const { return limits.echo && sampler->wants_logprobs(); }
     // Rows that are in a cache already will do.
     bool may_reuse() const { return pooler ? !pooler->wants_all() : !scores_prompt(); }
@@ -60,10 +59,6 @@ struct Request {
 // Everything but the stream. Throws Error(invalid_option | model_capability).
 std::unique_ptr<Request> make_request(const Model & model, std::shared_ptr<const Prompt> prompt,
                                       const SamplingParams & sampling, const Limits & limits, bool asks_for_logits);
-
-// Throws what AdapterSet::check() throws, and Error(model_capability) for adapters that act on a part of
-// a text. adapters may be null.
-void check_for_request(const AdapterSet * adapters, const Model & model);
 
 // A request for the states of a prompt; everything but the stream.
 std::unique_ptr<Request> make_state_request(std::shared_ptr<const Prompt> prompt, std::unique_ptr<Pooler> pooler,

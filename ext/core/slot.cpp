@@ -3,6 +3,7 @@
 #include "model.hpp"
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 namespace mullama {
@@ -19,7 +20,7 @@ void Slot::admit(std::unique_ptr<Request> request, const Prefix & prefix, uint64
     held_ = std::make_unique<HeldTokens>(request_->sampling.banned_strings);
     last_used_ = now;
     client_ = request_->limits.client;
-    cache_adapters_ = request_->adapters;
+    adapters_ = request_->adapters;
     chunk_ = prefix.chunk;
     offset_ = prefix.offset;
     position_ = prefix.positions - prefix.offset;
@@ -128,7 +129,19 @@ void Slot::count_guess(size_t guessed, size_t accepted) {
     timings_.accepted_tokens += static_cast<int32_t>(accepted);
 }
 
-void Slot::forgot(int32_t rows, llama_pos positions) {
+int32_t Slot::alike_rows() const {
+    const int32_t row = trace_.rows();
+    return row < adapters_.from ? adapters_.from - row : std::numeric_limits<int32_t>::max();
+}
+
+void Slot::lost(int32_t from, int32_t rows) {
+    if (adapters_.from > from) {
+        adapters_.from = std::max(from, adapters_.from - rows);
+    }
+}
+
+void Slot::forgot(int32_t from, int32_t rows, llama_pos positions) {
+    lost(from, rows);
     position_ -= positions;
     held_->forgot(rows, positions);
 }

@@ -31,17 +31,18 @@ class Slot {
     void set_session(uint64_t session) { session_ = session; }
     const std::shared_ptr<Stream> & stream() const { return request_->stream; }
 
-    // What the cache was evaluated with; null: the bare model.
-    const AdapterSet * cache_adapters() const { return cache_adapters_.get(); }
+    // What the cache was evaluated with, and goes on with.
+    const Adapted & adapters() const { return adapters_; }
+    const std::shared_ptr<const AdapterSet> & acting() const { return adapters_.at(trace_.rows()); }
+    int32_t alike_rows() const; // from here on that acting() acts on
     // The cache: rows evaluated for this and, as far as they still fit, for earlier requests.
     Trace & trace() { return trace_; }
     const Trace & trace() const { return trace_; }
-    const std::shared_ptr<const AdapterSet> & shared_adapters() const { return cache_adapters_; }
     uint64_t last_used() const { return last_used_; }
     // The cache was filled by other means than a request.
-    void holds(Trace trace, std::shared_ptr<const AdapterSet> adapters, uint64_t now) {
+    void holds(Trace trace, Adapted adapters, uint64_t now) {
         trace_ = std::move(trace);
-        cache_adapters_ = std::move(adapters);
+        adapters_ = std::move(adapters);
         last_used_ = now;
     }
 
@@ -83,7 +84,8 @@ class Slot {
     // The sequence's text: of the prompt, and generated and evaluated since.
     const std::vector<llama_token> & history() const { return history_; }
     int32_t prompt_rows() const { return request_->prompt->n_tokens; }
-    void forgot(int32_t rows, llama_pos positions); // from the cache: it was shifted
+    void forgot(int32_t from, int32_t rows, llama_pos positions); // from the cache: it was shifted
+    void lost(int32_t from, int32_t rows); // the cache, by hand
 
     // Logits that go through the reader's hands before a token is taken from them.
     void ask(const float * logits); // parks the request
@@ -117,7 +119,7 @@ class Slot {
     Trace trace_;
     uint64_t last_used_ = 0;
     std::string client_;
-    std::shared_ptr<const AdapterSet> cache_adapters_;
+    Adapted adapters_;
     uint64_t cost_ = 0;
 
     std::unique_ptr<Request> request_;

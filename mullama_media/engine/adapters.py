@@ -64,7 +64,11 @@ class LoraAdapter:
 
     @property
     def invocation_tokens(self) -> tuple[int, ...]:
-        """An activated LoRA is meant to act after these tokens; empty for others."""
+        """Those an activated LoRA (Greenewald et al. 2025) acts from; empty for others.
+
+        It acts from where they last stand in the prompt, and not at all where they do not; what
+        is before them is shared with requests of the bare model.
+        """
         return tuple(self._native.invocation_tokens)
 
     def __repr__(self) -> str:

@@ -83,8 +83,94 @@ def test_a_cache_made_with_other_adapters_is_not_reused(model, sets):
             assert (answer.timings.reused_tokens > 0) == reused
 
 
-def test_an_activated_lora_is_refused(model, exact, tmp_path):
+CALL = " Answer like a pirate:"
+
+
+@pytest.fixture(scope="module")
+def activated(model, tmp_path_factory):
+    """An adapter that always acts, and the same one activated by CALL."""
+    folder = tmp_path_factory.mktemp("alora")
+    pair = lora_pair("blk.3.attn_v.weight", 576, 192, seed=1)
+    call = model.tokenize(CALL, add_special=False)
+    always = write_lora(folder / "always.gguf", pair, alpha=16.0)
+    called = write_lora(
+        folder / "called.gguf", pair, alpha=16.0, **{"adapter.alora.invocation_tokens": call}
+    )
+    return [AdapterSet(((LoraAdapter.load(model, f), 1.0),)) for f in (always, called)]
+
+
+@pytest.fixture
+def unbatched(model):
+    """Numbers that do not depend on how rows are batched, and nothing in the caches."""
+    exact = {"cache_type_k": "f32", "cache_type_v": "f32", "flash_attention": "off"}
+    with Engine(model, EngineParams(n_ctx=256, n_parallel=6, **exact)) as engine:
+        yield engine
+
+
+def scores(engine, prompt, adapters=None):
+    """Log-probabilities of the prompt's tokens and of an answer."""
+    config = SHORT.with_echo(True)
+    done = engine.submit(prompt, GREEDY.with_logprobs(0), config, adapters=adapters).result()
+    return np.array([t.logprob for t in (*done.prompt, *done.tokens) if t.logprob is not None])
+
+
+def test_an_activated_lora_acts_from_its_invocation_on(model, unbatched, activated):
+    always, called = activated
+    prompt = Prompt.of_parts(model, [TEXT + CALL + " Ahoy, the ship is"])
+    ids = list(prompt.chunks[0][1])
+    call = model.tokenize(CALL, add_special=False)
+    start = next(i for i in range(len(ids)) if ids[i : i + len(call)] == call)
+    bare = scores(unbatched, prompt)
+    got = scores(unbatched, prompt, called)
+    np.testing.assert_array_equal(got[:start], bare[:start])  # of tokens 1 to start
+    assert np.abs(got[start : start + 8] - bare[start : start + 8]).max() > 0.05
+    everywhere = scores(unbatched, prompt, always)
+    assert np.abs(got[start : start + 8] - everywhere[start : start + 8]).max() > 1e-3
+
+
+def test_without_its_invocation_it_does_not_act_and_at_the_start_it_always_does(
+    model, unbatched, activated
+):
+    always, called = activated
+    silent = Prompt.of_parts(model, [TEXT])
+    np.testing.assert_array_equal(scores(unbatched, silent, called), scores(unbatched, silent))
+    first = Prompt.of_parts(model, [CALL + TEXT])
+    np.testing.assert_array_equal(
+        scores(unbatched, first, called), scores(unbatched, first, always)
+    )
+
+
+def test_what_is_before_the_invocation_is_shared_with_the_bare_model(model, unbatched, activated):
+    _, called = activated
+    start = len(model.tokenize(TEXT))
+    prompt = Prompt.of_parts(model, [TEXT + CALL])
+    config = SHORT.with_ignore_eos(True)
+    fresh = unbatched.submit(prompt, GREEDY, config, adapters=called).result()
+    assert fresh.timings.reused_tokens == 0
+    unbatched.submit(Prompt.of_parts(model, [TEXT + " and on and on"]), GREEDY, config).result()
+    again = unbatched.submit(prompt, GREEDY, config, adapters=called).result()
+    assert again.timings.reused_tokens >= start
+    assert ids(again) == ids(fresh)
+    bare = unbatched.submit(prompt, GREEDY, config).result()
+    assert bare.timings.reused_tokens == start
+    assert ids(bare) != ids(fresh)
+
+
+def test_activated_and_other_requests_run_side_by_side(model, unbatched, activated):
+    prompts = [Prompt.of_parts(model, [TEXT + CALL + f" {n}"]) for n in range(6)]
+    sets = [None, *activated, *activated, None]
+    alone = [
+        ids(unbatched.submit(p, GREEDY, SHORT, adapters=s).result())
+        for p, s in zip(prompts, sets, strict=True)
+    ]
+    streams = [
+        unbatched.submit(p, GREEDY, SHORT, adapters=s) for p, s in zip(prompts, sets, strict=True)
+    ]
+    assert [ids(stream.result()) for stream in streams] == alone
+
+
+def test_one_activated_lora_a_request(model, exact, activated, tmp_path):
     file = write_lora(tmp_path / "a.gguf", **{"adapter.alora.invocation_tokens": [5, 6]})
-    lora = LoraAdapter.load(model, file)
-    with pytest.raises(ModelCapabilityError, match="activated"):
-        exact.submit(Prompt.of_parts(model, ["Hi"]), adapters=AdapterSet(((lora, 1.0),)))
+    two = AdapterSet((*activated[1].loras, (LoraAdapter.load(model, file), 1.0)))
+    with pytest.raises(ModelCapabilityError, match="second"):
+        exact.submit(Prompt.of_parts(model, ["Hi"]), adapters=two)
