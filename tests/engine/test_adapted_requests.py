@@ -144,16 +144,21 @@ def test_what_is_before_the_invocation_is_shared_with_the_bare_model(model, unba
     _, called = activated
     start = len(model.tokenize(TEXT))
     prompt = Prompt.of_parts(model, [TEXT + CALL])
-    config = SHORT.with_ignore_eos(True)
-    fresh = unbatched.submit(prompt, GREEDY, config, adapters=called).result()
-    assert fresh.timings.reused_tokens == 0
-    unbatched.submit(Prompt.of_parts(model, [TEXT + " and on and on"]), GREEDY, config).result()
-    again = unbatched.submit(prompt, GREEDY, config, adapters=called).result()
-    assert again.timings.reused_tokens >= start
-    assert ids(again) == ids(fresh)
-    bare = unbatched.submit(prompt, GREEDY, config).result()
-    assert bare.timings.reused_tokens == start
-    assert ids(bare) != ids(fresh)
+    sampling = GREEDY.with_logprobs(0)
+
+    def ask(prompt, adapters=None):
+        done = unbatched.submit(prompt, sampling, SHORT, adapters=adapters).result()
+        return done.timings.reused_tokens, [token.logprob for token in done.tokens]
+
+    reused, fresh = ask(prompt, called)
+    assert reused == 0
+    ask(Prompt.of_parts(model, [TEXT + " and on and on"]))
+    reused, again = ask(prompt, called)
+    assert reused >= start
+    assert again == fresh
+    reused, bare = ask(prompt)
+    assert reused == start
+    assert abs(bare[0] - fresh[0]) > 1e-3
 
 
 def test_activated_and_other_requests_run_side_by_side(model, unbatched, activated):
