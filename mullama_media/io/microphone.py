@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import threading
 
 from mullama_media.errors import AudioDeviceError
@@ -110,8 +111,10 @@ class Microphone(RingSource):
             target=self._supervise, name="mullama-microphone", daemon=True
         )
         self._supervisor.start()
+        atexit.register(self.close)  # before sounddevice ends PortAudio under the callback
 
     def _stop(self) -> None:
+        atexit.unregister(self.close)
         if self._supervisor is not None:
             self._supervisor.join()
 

@@ -161,15 +161,16 @@ class RingSource:
         if self._held is None:
             self._held = self._ring.poll()
         item = self._held
-        if self._events and (item is None or _index(item) >= self._events[0].at_sample):
+        if self._events and self._reached(self._events[0].at_sample):
             return self._events.popleft()
         self._held = None
         self._ended = item is None and self._ring.ended
         return item
 
-
-def _index(item: SourceItem) -> int:
-    return item.at_sample
+    def _reached(self, index: int) -> bool:
+        if self._held is not None:
+            return self._held.at_sample >= index
+        return self._ring.position >= index or self._ring.ended
 
 
 if TYPE_CHECKING:

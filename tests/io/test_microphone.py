@@ -84,9 +84,9 @@ def test_who_holds_the_gil_delays_only_python(sound_card, capture):
 
 def test_a_stalled_reader_loses_nothing_uncounted(sound_card):
     with Microphone(PULSE.with_buffer_ms(200.0)) as microphone:
-        microphone.read(2000)
+        at = microphone.read(2000).end_sample
         time.sleep(1)
-    delivered = lost = at = 0
+    lost = 0
     for item in read_all(microphone):
         assert item.at_sample >= at
         if isinstance(item, Discontinuity):
@@ -96,10 +96,9 @@ def test_a_stalled_reader_loses_nothing_uncounted(sound_card):
         else:
             at = item.end_sample
     meter = microphone.meter
-    delivered = meter.delivered
     assert lost == meter.overrun > 0.5 * RATE
-    assert delivered + lost == meter.written == at
-    assert delivered >= 0.2 * RATE
+    assert meter.delivered + lost == meter.written == at
+    assert meter.delivered >= 0.2 * RATE  # the newest are there
 
 
 def read_all(source):
@@ -160,8 +159,9 @@ def test_devices_are_listed_and_found(sound_card):
 def test_what_the_device_cannot_do_is_said(sound_card):
     with pytest.raises(AudioDeviceError, match="channels, not 64"):
         Microphone(PULSE.with_channels(64)).open()
-    with pytest.raises(AudioDeviceError, match="pulse"):
-        Microphone(PULSE.with_sample_rate(1001).with_block_ms(1e9)).open()
+    sound_card.kill()
+    with pytest.raises(AudioDeviceError, match="pulse: PortAudio refused"):
+        Microphone(PULSE).open()
 
 
 def test_a_microphone_that_is_not_there_is_an_error_at_open():
