@@ -88,11 +88,11 @@ def convert(
     """
     params = params or ConvertParams()
     path = Path(target) if isinstance(target, str | os.PathLike) else None
-    format = format_of(path, params)
+    kind = format_of(path, params)
     if path is not None and path.exists() and not overwrite:
         raise MediaError("it exists already", where=str(path), hint="Allow it to be replaced")
     with SoundReader(source) as reader:
-        rate = params.sample_rate or nearest_rate(format, reader.sample_rate)
+        rate = params.sample_rate or nearest_rate(kind, reader.sample_rate)
         channels = params.channels or reader.channels
         mix = _mixer(reader.channels, channels)
         with SoundWriter(target, rate, channels, _encoding(params)) as writer:
@@ -104,10 +104,10 @@ def convert(
         return Conversion(reader.name, writer.name, total, rate, channels)
 
 
-def convert_bytes(data: bytes, format: str, params: ConvertParams | None = None) -> bytes:
-    """`convert` from memory to memory."""
+def convert_bytes(data: bytes, kind: str, params: ConvertParams | None = None) -> bytes:
+    """`convert` from memory to memory; `kind` is one of `FORMATS`."""
     buffer = io.BytesIO()
-    convert(data, buffer, replace(params or ConvertParams(), format=format))
+    convert(data, buffer, replace(params or ConvertParams(), format=kind))
     return buffer.getvalue()
 
 
@@ -155,9 +155,7 @@ def _encoding(params: ConvertParams) -> EncodeParams:
     )
 
 
-def _watched(
-    reader: SoundReader, progress: Progress | None
-) -> Iterator[npt.NDArray[np.float32]]:
+def _watched(reader: SoundReader, progress: Progress | None) -> Iterator[npt.NDArray[np.float32]]:
     at = 0
     for block in reader.blocks(_BLOCK):
         yield block
@@ -166,9 +164,7 @@ def _watched(
             progress(at, reader.frames)
 
 
-def _mixer(
-    have: int, want: int
-) -> Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]:
+def _mixer(have: int, want: int) -> Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]:
     if have == want:
         return lambda block: block
     if want == 1:
@@ -182,8 +178,8 @@ def _mixer(
     )
 
 
-# ITU-R BS.775-3, annex 4: L' = L + 0.71 C + 0.71 Ls, here scaled so that nothing can clip; the
-# order of channels is that of WAV (L R C LFE Ls Rs), and LFE is left out as the recommendation does.
+# ITU-R BS.775-3, annex 4: L + 0.71 C + 0.71 Ls, here scaled so that nothing can clip. Channels
+# are in the order of WAV (L R C LFE Ls Rs); LFE is left out, as the recommendation does.
 _HALF = 0.5**0.5
 _SURROUND_TO_STEREO = (
     np.array([[1, 0], [0, 1], [_HALF, _HALF], [0, 0], [_HALF, 0], [0, _HALF]]) / (1 + 2 * _HALF)

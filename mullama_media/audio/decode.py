@@ -1,4 +1,4 @@
-"""Sound files read piece by piece: libsndfile where it knows the format, FFmpeg where it does not."""
+"""Sound files read piece by piece: libsndfile where it knows the format, else FFmpeg."""
 
 from __future__ import annotations
 
@@ -172,9 +172,11 @@ class _Av:
                 raise
             raise _damaged(self._name, error) from error
 
-    def pieces(self, frames: int) -> Iterator[npt.NDArray[np.float32]]:
+    def pieces(self, _: int) -> Iterator[npt.NDArray[np.float32]]:
         layout = self._stream.codec_context.layout.name
-        resampler = self._av.AudioResampler("flt", layout, self.sample_rate)  # packs; no rate change
+        resampler = self._av.AudioResampler(
+            "flt", layout, self.sample_rate
+        )  # packs; no rate change
         for frame in self._container.decode(self._stream):
             frame.pts = None
             yield from self._packed(resampler.resample(frame))

@@ -179,48 +179,49 @@ def format_of(path: Path | None, params: EncodeParams) -> str:
     )
 
 
-def nearest_rate(format: str, sample_rate: int) -> int:
+def nearest_rate(kind: str, sample_rate: int) -> int:
     """The rate in Hz that the format can have and that loses least: the next higher one."""
-    rates = sorted(_rates(format))
-    return next((rate for rate in rates if rate >= sample_rate), rates[-1]) if rates else sample_rate
+    rates = sorted(_rates(kind))
+    return (
+        next((rate for rate in rates if rate >= sample_rate), rates[-1]) if rates else sample_rate
+    )
 
 
-def _rates(format: str) -> list[int]:
-    codec = FORMATS[format].codec
+def _rates(kind: str) -> list[int]:
+    codec = FORMATS[kind].codec
     return list(av_module().Codec(codec, "w").audio_rates or []) if codec else []
 
 
-def _check(format: str, channels: int, params: EncodeParams, name: str) -> None:
-    known = FORMATS[format]
+def _check(kind: str, channels: int, params: EncodeParams, name: str) -> None:
+    known = FORMATS[kind]
     if not 1 <= channels <= known.max_channels:
         raise InvalidOptionError(
-            f"{format} has 1 to {known.max_channels} channels, not {channels}", where=name
+            f"{kind} has 1 to {known.max_channels} channels, not {channels}", where=name
         )
     wanted = params.sample_format
     if wanted is not None and wanted not in known.subtypes:
         choices = ", ".join(filter(None, known.subtypes)) or "a bit rate instead"
         raise InvalidOptionError(
-            f"{format} cannot hold {wanted}", where="sample_format", hint=f"It has {choices}"
+            f"{kind} cannot hold {wanted}", where="sample_format", hint=f"It has {choices}"
         )
     if params.bitrate_kbps is not None and not known.codec:
         raise InvalidOptionError(
-            f"{format} has no bit rate to choose", where="bitrate_kbps", hint="Leave it out"
+            f"{kind} has no bit rate to choose", where="bitrate_kbps", hint="Leave it out"
         )
 
 
 class _SndfileWriter:
     def __init__(
-        self, file: BinaryIO, format: str, rate: int, channels: int, params: EncodeParams
+        self, file: BinaryIO, kind: str, rate: int, channels: int, params: EncodeParams
     ) -> None:
-        subtypes = FORMATS[format].subtypes
+        subtypes = FORMATS[kind].subtypes
         self._sample_format = params.sample_format or next(iter(subtypes))
-        name = "RF64" if format == "wav" and not hasattr(file, "getbuffer") else format.upper()
         self._file = soundfile_module().SoundFile(
             file,
             "w",
             samplerate=rate,
             channels=channels,
-            format=name,
+            format=kind.upper(),
             subtype=subtypes[self._sample_format],
         )
 
@@ -249,14 +250,14 @@ def _quantized(frames: npt.NDArray[np.float32], sample_format: str) -> npt.NDArr
 
 class _AvWriter:
     def __init__(
-        self, file: BinaryIO, format: str, rate: int, channels: int, params: EncodeParams
+        self, file: BinaryIO, kind: str, rate: int, channels: int, params: EncodeParams
     ) -> None:
         av = av_module()
-        known = FORMATS[format]
+        known = FORMATS[kind]
         codec = av.Codec(known.codec, "w")
         if codec.audio_rates and rate not in codec.audio_rates:
             raise InvalidOptionError(
-                f"{format} cannot have {rate} Hz",
+                f"{kind} cannot have {rate} Hz",
                 where="sample_rate",
                 hint=f"It can have {', '.join(map(str, sorted(codec.audio_rates)))}",
             )

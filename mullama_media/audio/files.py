@@ -76,13 +76,13 @@ def write(
 
 def encode(
     samples: AudioFrame | npt.NDArray[np.float32],
-    format: str,
+    kind: str,
     sample_rate: int | None = None,
     params: EncodeParams | None = None,
 ) -> bytes:
-    """`write` to bytes."""
+    """`write` to bytes; `kind` is one of `mullama_media.audio.encode.FORMATS`."""
     buffer = io.BytesIO()
-    write(buffer, samples, sample_rate, replace(params or EncodeParams(), format=format))
+    write(buffer, samples, sample_rate, replace(params or EncodeParams(), format=kind))
     return buffer.getvalue()
 
 

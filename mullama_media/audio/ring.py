@@ -62,7 +62,7 @@ class AudioRing:
     """Frames from one producer thread to one consumer thread, without locks.
 
     Args:
-        format: of the frames.
+        audio_format: of the frames.
         capacity_ms: how long a reader may do something else before frames are dropped.
         block_ms: longest view, and what is dropped at a time.
 
@@ -71,20 +71,20 @@ class AudioRing:
     """
 
     def __init__(
-        self, format: AudioFormat, *, capacity_ms: float = 10_000, block_ms: float = BLOCK_MS
+        self, audio_format: AudioFormat, *, capacity_ms: float = 10_000, block_ms: float = BLOCK_MS
     ) -> None:
         from mullama_media import _core
 
-        self.format = format
+        self.format = audio_format
         self._native = _core.Ring(
-            format.dtype,
-            format.channels,
-            float(format.sample_rate),
-            max(format.frames(capacity_ms), 0),
-            max(format.frames(block_ms), 1),
+            audio_format.dtype,
+            audio_format.channels,
+            float(audio_format.sample_rate),
+            max(audio_format.frames(capacity_ms), 0),
+            max(audio_format.frames(block_ms), 1),
         )
         self._ended = False
-        self._piece = max(1, format.frames(min(capacity_ms, 1000) / 2))
+        self._piece = max(1, audio_format.frames(min(capacity_ms, 1000) / 2))
 
     # Producer
 

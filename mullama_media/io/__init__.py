@@ -1,4 +1,4 @@
-"""The edge: microphones, files and sockets as sources of samples. Nothing here is imported early."""
+"""The edge: microphones, files and sockets as sources. Libraries are loaded when needed."""
 
 from mullama_media.io.devices import AudioDevice, input_devices, pick_input
 from mullama_media.io.feeds import AsyncSource, BytesSource

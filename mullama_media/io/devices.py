@@ -105,8 +105,10 @@ def _devices(kind: str, look_again: bool) -> list[AudioDevice]:
     apis = [str(api["name"]) for api in sounddevice.query_hostapis()]
     chosen = sounddevice.default.device[0 if kind == "input" else 1]
     if chosen < 0:
-        chosen = sounddevice._lib.Pa_GetDefaultInputDevice() if kind == "input" else (
-            sounddevice._lib.Pa_GetDefaultOutputDevice()
+        chosen = (
+            sounddevice._lib.Pa_GetDefaultInputDevice()
+            if kind == "input"
+            else (sounddevice._lib.Pa_GetDefaultOutputDevice())
         )
     return [
         _device(index, info, kind, apis, chosen)

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mullama_media.audio.pcm import ENCODINGS, PcmDecoder
-from mullama_media.errors import AudioDeviceError, InvalidOptionError
+from mullama_media.errors import AudioDeviceError
 from mullama_media.frames import AudioFormat, SourceItem
 from mullama_media.io.source import RingSource
 
@@ -75,9 +75,7 @@ class BytesSource(_Feed):
         with self._feeding:
             if self._closing.is_set():
                 raise AudioDeviceError("it is closed", where="BytesSource.feed")
-            self._ring.write(
-                self._frames(piece), wait=not self._live, stop=self._closing.is_set
-            )
+            self._ring.write(self._frames(piece), wait=not self._live, stop=self._closing.is_set)
 
     def gap(self, lost: int) -> None:
         """The sender says that so many frames are missing here; 0 if it does not know."""

@@ -24,15 +24,15 @@ class RingSource:
     into `self._ring`. One thread or task reads; `close` may be called from any other.
 
     Args:
-        format: of the samples, or None if `_start` finds it out and calls `_make_ring`.
+        audio_format: of the samples, or None if `_start` finds it out and calls `_make_ring`.
         buffer_ms: how long a reader may do something else before frames are dropped.
     """
 
-    def __init__(self, format: AudioFormat | None, *, buffer_ms: float = 10_000) -> None:
+    def __init__(self, audio_format: AudioFormat | None, *, buffer_ms: float = 10_000) -> None:
         self._buffer_ms = buffer_ms
         self._maybe_ring: AudioRing | None = None
-        if format is not None:
-            self._make_ring(format)
+        if audio_format is not None:
+            self._make_ring(audio_format)
         self._events: collections.deque[DeviceChange] = collections.deque()
         self._held: SourceItem | None = None
         self._lock = threading.RLock()
@@ -139,8 +139,8 @@ class RingSource:
         """Stop the producer, wait for it, and finish the ring. Called once."""
         raise NotImplementedError
 
-    def _make_ring(self, format: AudioFormat) -> None:
-        self._maybe_ring = AudioRing(format, capacity_ms=self._buffer_ms)
+    def _make_ring(self, audio_format: AudioFormat) -> None:
+        self._maybe_ring = AudioRing(audio_format, capacity_ms=self._buffer_ms)
 
     @property
     def _ring(self) -> AudioRing:

@@ -79,7 +79,7 @@ class ScriptedSource(RingSource):
 
     Args:
         script: what happens, in order. The source ends after it.
-        format: of the samples.
+        audio_format: of the samples.
         block_ms: length of the device's buffers.
         clock: when steps are due.
         buffer_ms: as for every source.
@@ -89,14 +89,14 @@ class ScriptedSource(RingSource):
     def __init__(
         self,
         script: Iterable[Step],
-        format: AudioFormat | None = None,
+        audio_format: AudioFormat | None = None,
         *,
         block_ms: float = 20.0,
         clock: ManualClock | None = None,
         buffer_ms: float = 10_000,
         name: str = "scripted",
     ) -> None:
-        super().__init__(format or AudioFormat(16000), buffer_ms=buffer_ms)
+        super().__init__(audio_format or AudioFormat(16000), buffer_ms=buffer_ms)
         self._buffers = self._follow(script, max(1, self.format.frames(block_ms)))
         self._clock = clock
         self._name = name
@@ -165,9 +165,7 @@ class ScriptedSource(RingSource):
                     self._tell(DeviceChange(self._at, self._name, True))
 
     def _hand_over(self, samples: npt.NDArray[Any]) -> None:
-        self._ring.capture(
-            np.asarray(samples), time=self._device_time, overflow=self._overflow
-        )
+        self._ring.capture(np.asarray(samples), time=self._device_time, overflow=self._overflow)
         self._overflow = False
         self._device_time += len(samples) / self.format.sample_rate
 

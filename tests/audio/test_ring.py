@@ -196,8 +196,8 @@ def test_a_ring_that_cannot_be_is_refused():
 
 
 def test_integers_and_channels_fold_to_mono():
-    format = AudioFormat(16000, 2, "int16")
-    chunk = AudioChunk(np.array([[16384, -16384], [32767, 32767]], np.int16), 5, format)
+    stereo = AudioFormat(16000, 2, "int16")
+    chunk = AudioChunk(np.array([[16384, -16384], [32767, 32767]], np.int16), 5, stereo)
     np.testing.assert_allclose(chunk.mono(), [0, 32767 / 32768])
     assert chunk.mono().dtype == np.float32
     assert (chunk.end_sample, chunk.duration_ms) == (7, 0.125)

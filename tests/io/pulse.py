@@ -1,4 +1,4 @@
-"""A sound card that is not there: a private PulseAudio whose null sink is played into and recorded."""
+"""A sound card that is not there: a private PulseAudio whose null sink is recorded."""
 
 import os
 import shutil
