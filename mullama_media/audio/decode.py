@@ -154,6 +154,8 @@ class _Av:
             raise MediaError("there is no sound in it", where=name)
         self._stream = self._container.streams.audio[0]
         context = self._stream.codec_context
+        if context is None:
+            raise MediaError("FFmpeg has no decoder for it", where=name, hint=_KNOWN)
         self.sample_rate = int(context.sample_rate or 0)
         self.channels = len(context.layout.channels)
         if not self.sample_rate or not self.channels:

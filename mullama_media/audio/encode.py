@@ -44,9 +44,10 @@ FORMATS = {
 }
 """What can be written"""
 
-_SAMPLE_FORMATS = ("uint8", "int16", "int24", "int32", "float32")
 _LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "quad", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
 _CODEC_BLOCK = 4096  # frames given to an encoder at a time
+_BYTES = {"uint8": 1, "int16": 2, "int24": 3, "int32": 4, "float32": 4}
+_WAV_BYTES = 0xFFFF_FF00  # its sizes have 32 bits
 
 
 @options
@@ -59,7 +60,7 @@ class EncodeParams:
     sample_format: str | None = option(
         default=None,
         doc="Samples of a format without loss; int16 if left out.",
-        choices=_SAMPLE_FORMATS,
+        choices=tuple(_BYTES),
     )
     bitrate_kbps: float | None = option(
         default=None, doc="Of a format with loss, in kbit/s.", ge=6, le=512
@@ -216,6 +217,7 @@ class _SndfileWriter:
     ) -> None:
         subtypes = FORMATS[kind].subtypes
         self._sample_format = params.sample_format or next(iter(subtypes))
+        self._room = _WAV_BYTES if kind == "wav" else None
         self._file = soundfile_module().SoundFile(
             file,
             "w",
@@ -226,7 +228,12 @@ class _SndfileWriter:
         )
 
     def write(self, frames: npt.NDArray[np.float32]) -> None:
-        self._file.write(_quantized(frames, self._sample_format))
+        values = _quantized(frames, self._sample_format)
+        if self._room is not None:
+            self._room -= values.size * _BYTES[self._sample_format]
+            if self._room < 0:
+                raise MediaError("WAV ends at 4 GiB", hint="Write FLAC or CAF")
+        self._file.write(values)
 
     def close(self) -> None:
         self._file.close()
