@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Self
+from typing import Any, BinaryIO, Self, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -102,7 +102,7 @@ class SoundWriter:
         self._frames = 0
         with self._errors():
             # A file of our own, since both libraries guess from names.
-            self._file: Any = self._part.open("w+b") if self._part else target
+            self._file = cast(BinaryIO, self._part.open("w+b") if self._part else target)
         try:
             known = FORMATS[self.format]
             make = _AvWriter if known.codec else _SndfileWriter
@@ -247,12 +247,13 @@ def _quantized(frames: npt.NDArray[np.float32], sample_format: str) -> npt.NDArr
     """
     bits = {"uint8": 8, "int16": 16, "int24": 24, "int32": 32}.get(sample_format)
     if bits is None:
-        return np.clip(frames, -1, 1) if sample_format == "" else frames
+        return frames if sample_format else frames.clip(-1, 1)
     full = 2.0 ** (bits - 1)
-    values = np.clip(np.rint(frames.astype(np.float64) * full), -full, full - 1)
+    finite = np.nan_to_num(frames.astype(np.float64), posinf=1, neginf=-1)
+    values = np.rint(finite * full).clip(-full, full - 1)
     if bits <= 16:
-        return (values * 2 ** (16 - bits)).astype(np.int16)
-    return (values * 2 ** (32 - bits)).astype(np.int32)
+        return (values * 2.0 ** (16 - bits)).astype(np.int16)
+    return (values * 2.0 ** (32 - bits)).astype(np.int32)
 
 
 class _AvWriter:

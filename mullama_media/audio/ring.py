@@ -175,8 +175,9 @@ class AudioRing:
         if len(item) == 2:
             return AudioChunk(item[1], item[0], self.format)
         at, lost, overrun, device = item
-        reason = "both" if overrun and device else "device" if device else "overrun"
-        return Discontinuity(at, lost, reason)
+        if overrun and device:
+            return Discontinuity(at, lost, "both")
+        return Discontinuity(at, lost, "device" if device else "overrun")
 
     def read(self, timeout_ms: float | None = None) -> AudioChunk | Discontinuity | None:
         """What comes next; None when the time is over or the producer has finished.

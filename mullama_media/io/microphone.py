@@ -96,6 +96,12 @@ class Microphone(RingSource):
         stream = self._stream
         return stream.capture if stream else None
 
+    @property
+    def latency_ms(self) -> float | None:
+        """What PortAudio says of the time from microphone to callback; None without a device."""
+        stream = self._stream
+        return stream.latency_ms if stream else None
+
     def _start(self) -> None:
         device = pick_input(self.params.device, self.params.preference)
         best = self.params.preference == "highest-quality" and self.params.device is None

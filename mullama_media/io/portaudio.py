@@ -10,7 +10,7 @@ import contextlib
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 
@@ -53,7 +53,7 @@ def portaudio() -> ModuleType:
         ) from error
     except Exception as error:  # its Pa_Initialize runs at import
         raise AudioDeviceError(f"it cannot begin: {error}", where="PortAudio") from error
-    return sounddevice
+    return cast("ModuleType", sounddevice)
 
 
 def refresh() -> bool:
