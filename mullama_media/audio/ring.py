@@ -43,7 +43,7 @@ class Meter:
     device_flags: int
     """Buffers that the device marked with an overflow"""
     drift_losses: int
-    """Losses that no flag told, only the device's clock"""
+    """Losses that no flag told, only the device's clock; their index is up to 2 s late"""
     backlog: int
     """Frames waiting to be read"""
     max_backlog: int

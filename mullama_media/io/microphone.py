@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import threading
+import time
 
 from mullama_media.errors import AudioDeviceError
 from mullama_media.frames import AudioFormat, DeviceChange
@@ -82,6 +83,7 @@ class Microphone(RingSource):
         self._device: AudioDevice | None = None
         self._supervisor: threading.Thread | None = None
         self._lost_at = 0
+        self._connected_at = 0.0
 
     @property
     def device(self) -> AudioDevice:
@@ -139,6 +141,7 @@ class Microphone(RingSource):
         )
         self._stream = CaptureStream(request, self._ring, self.params.capture)
         self._device = device
+        self._connected_at = time.monotonic()
         return self._stream
 
     def _supervise(self) -> None:
@@ -155,12 +158,12 @@ class Microphone(RingSource):
         self._ring.finish()
 
     def _lost(self) -> str:
-        silent_ms = self._ring.silent_ms
         if self._stream is None or not self._stream.active:
             return "the device ended the stream"
-        if silent_ms is not None and silent_ms > self.params.stall_ms:
-            return f"no samples for {silent_ms:.0f} ms"
-        return ""
+        open_ms = 1000 * (time.monotonic() - self._connected_at)
+        silent_ms = self._ring.silent_ms
+        silent_ms = open_ms if silent_ms is None else min(silent_ms, open_ms)
+        return f"no samples for {silent_ms:.0f} ms" if silent_ms > self.params.stall_ms else ""
 
     def _disconnect(self) -> None:
         stream, self._stream = self._stream, None
