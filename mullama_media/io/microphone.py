@@ -17,6 +17,7 @@ __all__ = ["Microphone", "MicrophoneParams"]
 
 _LOOK_S = 0.1  # how often the supervisor looks whether the device is alive
 _FIRST_DELAY_S = 0.25
+_STOP_S = 5.0
 
 
 @options
@@ -124,7 +125,7 @@ class Microphone(RingSource):
     def _stop(self) -> None:
         atexit.unregister(self.close)
         if self._supervisor is not None:
-            self._supervisor.join()
+            self._supervisor.join(_STOP_S)  # a driver may hang while it opens
 
     def _connect(self, device: AudioDevice) -> CaptureStream:
         latency: float | str = "high" if self.params.preference == "highest-quality" else "low"
@@ -146,16 +147,14 @@ class Microphone(RingSource):
 
     def _supervise(self) -> None:
         """Notice that the device is gone, and bring it back. Ends the ring when it is over."""
-        while not self._closing.wait(_LOOK_S):
-            why = self._lost()
-            if why:
-                self._disconnect()
-                self._lost_at = self._index
-                self._tell(DeviceChange(self._lost_at, self.device.name, False, why))
-                if not self.params.reconnect or not self._reconnect():
+        try:
+            while not self._closing.wait(_LOOK_S):
+                why = self._lost()
+                if why and not self._recovered(why):
                     break
-        self._disconnect()
-        self._ring.finish()
+        finally:
+            self._disconnect()
+            self._ring.finish()
 
     def _lost(self) -> str:
         if self._stream is None or not self._stream.active:
@@ -164,6 +163,12 @@ class Microphone(RingSource):
         silent_ms = self._ring.silent_ms
         silent_ms = open_ms if silent_ms is None else min(silent_ms, open_ms)
         return f"no samples for {silent_ms:.0f} ms" if silent_ms > self.params.stall_ms else ""
+
+    def _recovered(self, why: str) -> bool:
+        self._disconnect()
+        self._lost_at = self._index
+        self._tell(DeviceChange(self._lost_at, self.device.name, False, why))
+        return self.params.reconnect and self._reconnect()
 
     def _disconnect(self) -> None:
         stream, self._stream = self._stream, None

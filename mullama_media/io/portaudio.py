@@ -57,12 +57,17 @@ def portaudio() -> ModuleType:
 
 
 def refresh() -> bool:
-    """Look for devices that came or went. False where open streams of ours forbid it."""
+    """Look for devices that came or went. False where open streams of ours forbid it.
+
+    PortAudio has to be ended and begun for that: a stream that a program opened through
+    sounddevice itself would not survive it.
+    """
     sounddevice = portaudio()
     with _lock, _errors("PortAudio"):
         if _open_streams:
             return False
-        sounddevice._terminate()
+        with contextlib.suppress(sounddevice.PortAudioError):  # it failed to begin last time
+            sounddevice._terminate()
         sounddevice._initialize()
         return True
 
