@@ -56,7 +56,21 @@ if TYPE_CHECKING:
         system_info,
     )
     from mullama_media.errors import MullamaError
-    from mullama_media.frames import AudioFrame, Image
+    from mullama_media.frames import (
+        AudioChunk,
+        AudioFormat,
+        AudioFrame,
+        DeviceChange,
+        Discontinuity,
+        Image,
+    )
+    from mullama_media.io import (
+        AsyncSource,
+        BytesSource,
+        FileSource,
+        Microphone,
+        MicrophoneParams,
+    )
     from mullama_media.multimodal import MultimodalProcessor
 
 __version__ = "0.1.0"
@@ -64,21 +78,30 @@ __version__ = "0.1.0"
 __all__ = [
     "AdapterSet",
     "Answer",
+    "AsyncSource",
+    "AudioChunk",
+    "AudioFormat",
     "AudioFrame",
+    "BytesSource",
     "Completion",
     "ControlVector",
     "Delta",
+    "DeviceChange",
+    "Discontinuity",
     "Embedding",
     "EmbeddingJob",
     "EmbeddingParams",
     "Engine",
     "EngineParams",
+    "FileSource",
     "Grammar",
     "Image",
     "LoraAdapter",
     "Media",
     "MediaParams",
     "Message",
+    "Microphone",
+    "MicrophoneParams",
     "Model",
     "ModelParams",
     "MullamaError",
@@ -105,8 +128,17 @@ __all__ = [
 ]
 
 _HOMES = {
+    "AsyncSource": "mullama_media.io",
+    "AudioChunk": "mullama_media.frames",
+    "AudioFormat": "mullama_media.frames",
     "AudioFrame": "mullama_media.frames",
+    "BytesSource": "mullama_media.io",
+    "DeviceChange": "mullama_media.frames",
+    "Discontinuity": "mullama_media.frames",
+    "FileSource": "mullama_media.io",
     "Image": "mullama_media.frames",
+    "Microphone": "mullama_media.io",
+    "MicrophoneParams": "mullama_media.io",
     "MullamaError": "mullama_media.errors",
     "MultimodalProcessor": "mullama_media.multimodal",
 }
