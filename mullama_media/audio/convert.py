@@ -14,31 +14,17 @@ import numpy as np
 import numpy.typing as npt
 
 from mullama_media.audio.decode import SoundFile, SoundReader
-from mullama_media.audio.encode import EncodeParams, SoundWriter, format_of, nearest_rate
+from mullama_media.audio.encode import SoundWriter, format_of, nearest_rate
+from mullama_media.audio.formats import ConvertParams, EncodeParams
 from mullama_media.errors import InvalidOptionError, MediaError, MissingExtraError, MullamaError
-from mullama_media.options import option, options, replace
+from mullama_media.options import replace
 
-__all__ = ["Conversion", "ConvertParams", "convert", "convert_bytes", "convert_many"]
+__all__ = ["Conversion", "convert", "convert_bytes", "convert_many"]
 
 Progress: TypeAlias = Callable[[int, int | None], None]
 """(frames read so far, frames there are if that is known)"""
 
 _BLOCK = 65536
-
-
-@options
-class ConvertParams(EncodeParams):
-    """What becomes of a recording; what is left out stays as it is."""
-
-    sample_rate: int | None = option(
-        default=None,
-        doc="In Hz; if left out that of the source, or the next the format can have.",
-        ge=1000,
-        le=768_000,
-    )
-    channels: int | None = option(
-        default=None, doc="1 folds by the mean, 2 from 5.1 mixes as ITU-R BS.775 does.", ge=1, le=64
-    )
 
 
 @dataclass(frozen=True, slots=True)

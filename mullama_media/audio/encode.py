@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Self, cast
 
@@ -13,58 +12,15 @@ import numpy as np
 import numpy.typing as npt
 
 from mullama_media.audio.decode import av_module, soundfile_module
+from mullama_media.audio.formats import FORMATS, SAMPLE_BYTES, EncodeParams
 from mullama_media.errors import InvalidOptionError, MediaError
-from mullama_media.options import option, options
 
-__all__ = ["FORMATS", "EncodeParams", "SoundWriter", "nearest_rate"]
+__all__ = ["SoundWriter", "nearest_rate"]
 
-
-@dataclass(frozen=True, slots=True)
-class _Format:
-    suffixes: tuple[str, ...]
-    subtypes: dict[str, str]  # sample format -> libsndfile's name; the first is the default
-    codec: str = ""  # FFmpeg's encoder, where libsndfile is not used
-    container: str = ""
-    max_channels: int = 64
-
-
-_PCM = {"int16": "PCM_16", "int24": "PCM_24", "int32": "PCM_32", "float32": "FLOAT"}
-FORMATS = {
-    "wav": _Format((".wav", ".wave"), _PCM | {"uint8": "PCM_U8"}),
-    "flac": _Format((".flac",), {"int16": "PCM_16", "int24": "PCM_24"}, max_channels=8),
-    "ogg": _Format((".ogg", ".oga"), {"": "VORBIS"}, max_channels=8),
-    "aiff": _Format((".aiff", ".aif"), _PCM),
-    "au": _Format((".au", ".snd"), _PCM),
-    "caf": _Format((".caf",), _PCM),
-    "mp3": _Format((".mp3",), {}, "libmp3lame", "mp3", 2),
-    "opus": _Format((".opus",), {}, "libopus", "ogg", 8),
-    "aac": _Format((".aac",), {}, "aac", "adts", 8),
-    "m4a": _Format((".m4a", ".mp4"), {}, "aac", "ipod", 8),
-    "webm": _Format((".webm", ".weba"), {}, "libopus", "webm", 8),
-}
-"""What can be written"""
 
 _LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "quad", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
 _CODEC_BLOCK = 4096  # frames given to an encoder at a time
-_BYTES = {"uint8": 1, "int16": 2, "int24": 3, "int32": 4, "float32": 4}
 _WAV_BYTES = 0xFFFF_FF00  # its sizes have 32 bits
-
-
-@options
-class EncodeParams:
-    """How sound is written."""
-
-    format: str | None = option(
-        default=None, doc="Format; that of the file's name if left out.", choices=tuple(FORMATS)
-    )
-    sample_format: str | None = option(
-        default=None,
-        doc="Samples of a format without loss; int16 if left out.",
-        choices=tuple(_BYTES),
-    )
-    bitrate_kbps: float | None = option(
-        default=None, doc="Of a format with loss, in kbit/s.", ge=6, le=512
-    )
 
 
 class SoundWriter:
@@ -230,7 +186,7 @@ class _SndfileWriter:
     def write(self, frames: npt.NDArray[np.float32]) -> None:
         values = _quantized(frames, self._sample_format)
         if self._room is not None:
-            self._room -= values.size * _BYTES[self._sample_format]
+            self._room -= values.size * SAMPLE_BYTES[self._sample_format]
             if self._room < 0:
                 raise MediaError("WAV ends at 4 GiB", hint="Write FLAC or CAF")
         self._file.write(values)

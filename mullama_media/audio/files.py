@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mullama_media.audio.decode import SoundFile, SoundReader
-from mullama_media.audio.encode import EncodeParams, SoundWriter
+from mullama_media.audio.encode import SoundWriter
+from mullama_media.audio.formats import EncodeParams
 from mullama_media.errors import MediaError
 from mullama_media.frames import AudioFrame
 from mullama_media.options import replace

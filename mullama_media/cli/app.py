@@ -7,10 +7,11 @@ from typing import Annotated
 
 import typer
 
-from mullama_media.audio.convert import ConvertParams
+from mullama_media.audio.formats import ConvertParams
 from mullama_media.cli.fields import Given, from_fields
-from mullama_media.engine import EngineParams, ModelParams, SamplingParams, StreamConfig
-from mullama_media.engine.sampling import PRESETS
+from mullama_media.engine.params import EngineParams, ModelParams
+from mullama_media.engine.sampling import PRESETS, SamplingParams
+from mullama_media.engine.stream import StreamConfig
 
 __all__ = ["app"]
 

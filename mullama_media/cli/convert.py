@@ -10,8 +10,8 @@ from pathlib import Path
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
-from mullama_media.audio.convert import Conversion, ConvertParams, convert, convert_many
-from mullama_media.audio.encode import FORMATS
+from mullama_media.audio.convert import Conversion, convert, convert_many
+from mullama_media.audio.formats import FORMATS, ConvertParams
 from mullama_media.cli.fields import Given
 from mullama_media.cli.progress import console
 from mullama_media.errors import InvalidOptionError

@@ -10,9 +10,10 @@ import pytest
 import soundfile
 
 from mullama_media.audio import files
-from mullama_media.audio.convert import ConvertParams, convert, convert_bytes, convert_many
+from mullama_media.audio.convert import convert, convert_bytes, convert_many
 from mullama_media.audio.decode import SoundReader
-from mullama_media.audio.encode import FORMATS, EncodeParams, SoundWriter
+from mullama_media.audio.encode import SoundWriter
+from mullama_media.audio.formats import FORMATS, ConvertParams, EncodeParams
 from mullama_media.errors import InvalidOptionError, MediaError
 from mullama_media.frames import AudioFrame
 
@@ -261,7 +262,8 @@ def test_three_hours_take_no_more_memory_than_three_seconds(tmp_path):
     long_wav(tmp_path / "long.wav", 3, 4000)
     program = f"""
 import resource, sys
-from mullama_media.audio.convert import ConvertParams, convert
+from mullama_media.audio.convert import convert
+from mullama_media.audio.formats import ConvertParams
 from mullama_media.audio import files
 convert(files.encode(__import__("numpy").zeros(24000, "float32"), "wav", 4000),
         {str(tmp_path / "short.flac")!r}, ConvertParams(sample_rate=8000))

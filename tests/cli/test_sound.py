@@ -7,7 +7,7 @@ import pytest
 import soundfile
 
 from mullama_media.audio import files
-from mullama_media.cli.convert import ConvertParams
+from mullama_media.audio.formats import ConvertParams
 from tests.cli.test_cli import mullama
 from tests.io.conftest import sound_card  # noqa: F401
 
