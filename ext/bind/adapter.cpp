@@ -25,9 +25,10 @@ std::shared_ptr<ControlVector> control_of(const Rows & rows) {
                                            static_cast<int32_t>(rows.shape(1)));
 }
 
-AdapterSet set_of(const std::vector<std::pair<std::shared_ptr<LoraAdapter>, float>> & loras,
-                  std::shared_ptr<ControlVector> control) {
-    return {{loras.begin(), loras.end()}, std::move(control)};
+std::shared_ptr<AdapterSet> set_of(const std::vector<std::pair<std::shared_ptr<LoraAdapter>, float>> & loras,
+                                   std::shared_ptr<ControlVector> control) {
+    const std::vector<std::pair<std::shared_ptr<const LoraAdapter>, float>> parts(loras.begin(), loras.end());
+    return std::make_shared<AdapterSet>(parts, std::move(control));
 }
 
 nb::tuple result_of(const Model & model, ProbeResult && result, bool hidden) {

@@ -87,11 +87,7 @@ void bind_engine(nb::module_ & module) {
         .def_prop_ro("max_embedding_tokens", &Engine::max_embedding_tokens)
         .def("close", &close_without_gil)
         .def_prop_ro("n_ctx", &Engine::n_ctx)
-        .def_prop_ro("counters", &Engine::counters)
-        .def(
-            "wait_ready", [](const Engine & self, int ms) { return self.mailbox()->wait_ready(std::chrono::milliseconds(ms)); },
-            "timeout_ms"_a, nb::call_guard<nb::gil_scoped_release>())
-        .def_prop_ro("finished", [](const Engine & self) { return self.mailbox()->finished(); });
+        .def_prop_ro("counters", &Engine::counters);
     bind_session(module, bound);
 
     module.def(

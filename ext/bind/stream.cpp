@@ -1,4 +1,5 @@
 #include "arrays.hpp"
+#include "bell.hpp"
 #include "bind.hpp"
 #include "embedding.hpp"
 #include "grammar.hpp"
@@ -81,9 +82,14 @@ void bind_stream(nb::module_ & module) {
             return self.error ? python_error_of(*self.error) : nb::object(nb::none());
         });
 
+    nb::class_<Bell>(module, "Bell")
+        .def(nb::new_([] { return std::make_shared<Bell>(); }))
+        .def_prop_ro("fd", &Bell::fd)
+        .def("take", &Bell::take);
+
     nb::class_<Stream>(module, "Stream")
         .def_prop_ro("id", &Stream::id)
-        .def("subscribe", &Stream::subscribe)
+        .def("subscribe", &Stream::subscribe, "bell"_a)
         .def("cancel", &Stream::cancel)
         .def(
             "set_grammar",

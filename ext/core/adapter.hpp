@@ -2,6 +2,7 @@
 #pragma once
 
 #include "model.hpp"
+#include "shared.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -16,7 +17,7 @@ namespace mullama {
 
 // Low-rank additions to a model's matrices: W becomes W + scale * alpha / rank * B A. Immutable, so
 // thread-safe; holds its model.
-class LoraAdapter {
+class LoraAdapter : public Shared<LoraAdapter> {
   public:
     // Blocks. Throws Error(model_load) for a file that is broken or made for another model.
     static std::shared_ptr<const LoraAdapter> load(std::shared_ptr<const Model> model, const std::string & path);
@@ -47,7 +48,7 @@ class LoraAdapter {
 };
 
 // A direction for each layer, added to what the layer gives the next one. Immutable.
-class ControlVector {
+class ControlVector : public Shared<ControlVector> {
   public:
     // values: n_layers rows of n_embd floats, the first for layer 1 (layer 0 cannot be steered).
     // Throws Error(invalid_option) when the sizes do not fit or a value is not finite.
@@ -69,7 +70,7 @@ class ControlVector {
 };
 
 // The adapters of one request. Requests with equal sets can share a batch.
-class AdapterSet {
+class AdapterSet : public Shared<AdapterSet> {
   public:
     AdapterSet() = default;
     // The scales of one adapter given twice add up; scale 0 drops out. control may be null.

@@ -1,5 +1,6 @@
 #include "engine.hpp"
 
+#include "bell.hpp"
 #include "context.hpp"
 #include "guard.hpp"
 #include "model_tensors.hpp"
@@ -206,16 +207,14 @@ void Engine::run() {
             fail_all(error);
             commands_.close(error);
         }
-        mailbox_->publish(announced_);
-        announced_.clear();
+        ring();
         if (!worked) {
             mailbox_->wait_for_work(until_deadline());
         }
     }
     fail_all(closed_error());
     commands_.close(closed_error());
-    mailbox_->publish(announced_);
-    mailbox_->finish();
+    ring();
 }
 
 void Engine::admit() {
@@ -280,9 +279,19 @@ std::chrono::milliseconds Engine::until_deadline() const {
 
 // After the event is in the stream: a reader that subscribed too late for this saw the event.
 void Engine::announce(const Stream & stream) {
-    if (stream.subscribed()) {
-        announced_.push_back(stream.id());
+    if (auto bell = stream.bell()) {
+        bell->add(stream.id());
+        if (std::find(bells_.begin(), bells_.end(), bell) == bells_.end()) {
+            bells_.push_back(std::move(bell));
+        }
     }
+}
+
+void Engine::ring() {
+    for (const auto & bell : bells_) {
+        bell->ring();
+    }
+    bells_.clear();
 }
 
 void Engine::end(Slot & slot, Finish finish, std::optional<Error> error) {

@@ -167,6 +167,7 @@ class Engine {
     void end(Slot & slot, Finish finish, std::optional<Error> error = std::nullopt);
     void end(std::unique_ptr<Request> request, Finish finish, std::optional<Error> error = std::nullopt);
     void announce(const Stream & stream);
+    void ring(); // what was announced in this step
     void fail_all(const Error & error);
     int32_t process(bool states = false);
 
@@ -201,7 +202,7 @@ class Engine {
     bool learned_positions_ = false; // as many as it was trained with, and no more
 
     std::vector<Slot> slots_;         // engine thread
-    std::vector<uint64_t> announced_; // engine thread: streams with news in this step
+    std::vector<std::shared_ptr<Bell>> bells_; // engine thread: of the loops with news in this step
     size_t next_media_ = 0;           // engine thread: whose medium comes next
     uint64_t clock_ = 0;              // engine thread: admissions so far
     std::shared_ptr<const AdapterSet> applied_; // engine thread: null: none

@@ -3,6 +3,7 @@
 
 #include "automaton.hpp"
 #include "gbnf.hpp"
+#include "shared.hpp"
 #include "token_table.hpp"
 
 #include <memory>
@@ -58,7 +59,7 @@ class Compiled {
 };
 
 // Every member is thread-safe.
-class Grammar {
+class Grammar : public Shared<Grammar> {
   public:
     // All throw Error(grammar).
     static GrammarPtr gbnf(std::string_view text, std::string_view root);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "model.hpp"
+#include "shared.hpp"
 
 #include <cstdint>
 #include <memory>
@@ -47,7 +48,7 @@ struct PromptPart {
     std::shared_ptr<const Medium> medium; // set: a medium, text unused
 };
 
-class Media {
+class Media : public Shared<Media> {
   public:
     // Blocks. Throws Error(model_load) naming the file and the reason.
     static std::shared_ptr<Media> load(std::shared_ptr<const Model> model, const std::string & path,

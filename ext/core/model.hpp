@@ -4,6 +4,7 @@
 
 #include "chat.hpp"
 #include "error.hpp"
+#include "shared.hpp"
 
 #include "token_table.hpp"
 
@@ -44,7 +45,7 @@ struct LoadProgress {
     std::atomic<bool> cancelled{false};
 };
 
-class Model {
+class Model : public Shared<Model> {
   public:
     // Blocks for as long as the disk takes. Throws Error(model_load).
     static std::shared_ptr<const Model> load(const std::string & path, const ModelParams & params,

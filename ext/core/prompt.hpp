@@ -3,6 +3,7 @@
 
 #include "media.hpp"
 #include "model.hpp"
+#include "shared.hpp"
 
 #include <memory>
 #include <string>
@@ -10,7 +11,7 @@
 
 namespace mullama {
 
-struct Prompt {
+struct Prompt : public Shared<Prompt> {
     std::vector<PromptChunk> chunks;
     int32_t n_tokens = 0; // rows to evaluate
     int32_t n_pos = 0;    // positions they take

@@ -6,29 +6,10 @@
 
 namespace mullama {
 
-void Mailbox::publish(const std::vector<uint64_t> & ids) {
-    if (ids.empty()) {
-        return;
-    }
-    {
-        const std::lock_guard lock(mutex_);
-        ids_.insert(ids_.end(), ids.begin(), ids.end());
-    }
-    ready_.notify_one();
-}
-
 void Mailbox::wait_for_work(std::chrono::milliseconds timeout) {
     std::unique_lock lock(mutex_);
     work_.wait_for(lock, timeout, [this] { return woken_; });
     woken_ = false;
-}
-
-void Mailbox::finish() {
-    {
-        const std::lock_guard lock(mutex_);
-        finished_ = true;
-    }
-    ready_.notify_all();
 }
 
 void Mailbox::wake() {
@@ -37,17 +18,6 @@ void Mailbox::wake() {
         woken_ = true;
     }
     work_.notify_one();
-}
-
-std::vector<uint64_t> Mailbox::wait_ready(std::chrono::milliseconds timeout) {
-    std::unique_lock lock(mutex_);
-    ready_.wait_for(lock, timeout, [this] { return !ids_.empty() || finished_; });
-    return std::exchange(ids_, {});
-}
-
-bool Mailbox::finished() const {
-    const std::lock_guard lock(mutex_);
-    return finished_;
 }
 
 Stream::Stream(uint64_t id, size_t capacity, std::shared_ptr<Mailbox> mailbox)
@@ -114,7 +84,19 @@ void Stream::answer(std::vector<float> logits) {
     mailbox_->wake();
 }
 
-void Stream::subscribe() { subscribed_.store(true, std::memory_order_relaxed); }
+void Stream::subscribe(std::shared_ptr<Bell> bell) {
+    const std::lock_guard lock(mutex_);
+    bell_ = std::move(bell);
+    subscribed_.store(true, std::memory_order_release);
+}
+
+std::shared_ptr<Bell> Stream::bell() const {
+    if (!subscribed_.load(std::memory_order_acquire)) {
+        return nullptr;
+    }
+    const std::lock_guard lock(mutex_);
+    return bell_;
+}
 
 void Stream::cancel() {
     cancelled_.store(true, std::memory_order_relaxed);

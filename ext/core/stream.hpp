@@ -3,6 +3,7 @@
 
 #include "error.hpp"
 #include "sampling.hpp"
+#include "shared.hpp"
 
 #include <atomic>
 #include <chrono>
@@ -17,6 +18,7 @@
 
 namespace mullama {
 
+class Bell;
 class Grammar;
 struct Embedding;
 
@@ -58,31 +60,20 @@ struct Terminal {
     std::shared_ptr<const Embedding> embedding{}; // of a request for states that got so far
 };
 
-// Wakes the two sides. Shared by an engine and its streams, so either may outlive the other.
+// Wakes the engine. Shared by an engine and its streams, so either may outlive the other.
 class Mailbox {
   public:
-    // Engine side.
-    void publish(const std::vector<uint64_t> & ids);        // these streams have something to read
-    void wait_for_work(std::chrono::milliseconds timeout);  // until wake() or timeout
-    void finish();                                          // nothing will be published any more
-
-    // Reader side.
+    void wait_for_work(std::chrono::milliseconds timeout); // until wake() or timeout
     void wake();
-    // Ids published since the last call; empty on timeout or once finished. Blocks.
-    std::vector<uint64_t> wait_ready(std::chrono::milliseconds timeout);
-    bool finished() const;
 
   private:
-    mutable std::mutex mutex_;
+    std::mutex mutex_;
     std::condition_variable work_;
-    std::condition_variable ready_;
-    std::vector<uint64_t> ids_;
     bool woken_ = false;
-    bool finished_ = false;
 };
 
 // Every method is thread-safe.
-class Stream {
+class Stream : public Shared<Stream> {
   public:
     Stream(uint64_t id, size_t capacity, std::shared_ptr<Mailbox> mailbox);
 
@@ -99,10 +90,10 @@ class Stream {
     // The grammar that was set since the last call, if one was (null: none from now on).
     std::optional<std::shared_ptr<const Grammar>> take_grammar();
     bool cancel_requested() const { return cancelled_.load(std::memory_order_relaxed); }
-    bool subscribed() const { return subscribed_.load(std::memory_order_relaxed); }
+    std::shared_ptr<Bell> bell() const; // of the reader's event loop; null: it has none
 
     // Reader side.
-    void subscribe(); // from now on events are announced through the mailbox
+    void subscribe(std::shared_ptr<Bell> bell); // from now on it tells of events
     void cancel(); // idempotent; the terminal event still comes
     // For the tokens that are chosen from now on; those that wait to be read are chosen already.
     void set_grammar(std::shared_ptr<const Grammar> grammar);
@@ -128,6 +119,7 @@ class Stream {
     std::optional<std::shared_ptr<const Grammar>> grammar_;
     std::atomic<bool> grammar_set_{false};
     std::atomic<bool> cancelled_{false};
+    std::shared_ptr<Bell> bell_;
     std::atomic<bool> subscribed_{false};
 };
 

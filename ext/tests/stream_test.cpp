@@ -1,7 +1,11 @@
 #include "check.hpp"
+#include "bell.hpp"
 #include "stream.hpp"
 
+#include <algorithm>
 #include <thread>
+
+#include <poll.h>
 
 using namespace mullama;
 using namespace std::chrono_literals;
@@ -57,23 +61,32 @@ TEST(a_full_stream_says_so_until_it_is_read) {
     CHECK(stream.has_room());
 }
 
-TEST(a_mailbox_hands_over_every_id_and_ends) {
-    Mailbox mailbox;
+TEST(a_bell_hands_over_every_id_and_is_readable_until_then) {
+    Bell bell;
+    const auto readable = [&](int ms) {
+        pollfd what{bell.fd(), POLLIN, 0};
+        return poll(&what, 1, ms) == 1;
+    };
+    bell.add(1);
+    CHECK(!readable(0)); // not before it rings
+    bell.ring();
+    bell.ring();
+    CHECK(readable(0));
+    CHECK(bell.take() == std::vector<uint64_t>{1});
+    CHECK(!readable(0));
     std::thread engine([&] {
-        for (uint64_t id = 0; id < 500; ++id) {
-            mailbox.publish({id});
+        for (uint64_t id = 0; id < 20000; ++id) {
+            bell.add(id);
+            bell.ring();
         }
-        mailbox.finish();
     });
     std::vector<uint64_t> all;
-    while (!mailbox.finished() || all.size() < 500) {
-        const auto ids = mailbox.wait_ready(2s);
-        if (ids.empty() && mailbox.finished()) {
-            break;
-        }
+    while (all.size() < 20000 && readable(2000)) {
+        const auto ids = bell.take();
         all.insert(all.end(), ids.begin(), ids.end());
     }
     engine.join();
-    CHECK(all.size() == 500);
-    CHECK(mailbox.wait_ready(0ms).empty());
+    CHECK(all.size() == 20000);
+    CHECK(std::is_sorted(all.begin(), all.end()));
+    CHECK(bell.take().empty());
 }

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, overload
 
 from mullama_media.engine.adapters import AdapterSet
+from mullama_media.engine.bells import Bells
 from mullama_media.engine.embedding import (
     Embedding,
     EmbeddingJob,
@@ -18,7 +19,6 @@ from mullama_media.engine.embedding import (
 from mullama_media.engine.model import Model
 from mullama_media.engine.native import core
 from mullama_media.engine.prompt import Prompt
-from mullama_media.engine.pump import Pump
 from mullama_media.engine.stream import Timings
 from mullama_media.errors import InvalidOptionError, MullamaError
 
@@ -31,13 +31,11 @@ class Embedder(abc.ABC):
     """What `Engine` does beside generating; not made by itself."""
 
     model: Model
+    _bells: Bells
     _native: Any
 
     @abc.abstractmethod
     def _begin(self, start: Callable[[], T], *, here: bool) -> concurrent.futures.Future[T]: ...
-
-    @abc.abstractmethod
-    def _get_pump(self) -> Pump: ...
 
     @property
     def pooling(self) -> str:
@@ -110,7 +108,7 @@ class Embedder(abc.ABC):
             return made[0] if single else made
 
         begun = self._begin(start, here=all(isinstance(item, Prompt) for item in items))
-        return EmbeddingJob(begun, self._get_pump, finish)
+        return EmbeddingJob(begun, self._bells, finish)
 
     @overload
     def score(  # type: ignore[overload-overlap]
@@ -173,7 +171,7 @@ class Embedder(abc.ABC):
             made = _scores_of(terminals, self.model.labels)
             return made[0] if single else made
 
-        return EmbeddingJob(self._begin(start, here=False), self._get_pump, finish)
+        return EmbeddingJob(self._begin(start, here=False), self._bells, finish)
 
 
 def _texts_of(model: Model, items: Sequence[str | Prompt], where: str) -> list[Any]:

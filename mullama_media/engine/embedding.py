@@ -17,7 +17,7 @@ from mullama_media.errors import DeadlineError, RequestCancelledError
 from mullama_media.options import option, options
 
 if TYPE_CHECKING:
-    from mullama_media.engine.pump import Pump
+    from mullama_media.engine.bells import Bells
 
 __all__ = ["Embedding", "EmbeddingJob", "EmbeddingParams", "Score", "ScoreParams"]
 
@@ -120,11 +120,11 @@ class EmbeddingJob(Generic[T]):
     def __init__(
         self,
         start: concurrent.futures.Future[list[Any]],
-        pump: Callable[[], Pump],
+        bells: Bells,
         finish: Callable[[list[Any]], T],
     ) -> None:
         self._start = start
-        self._pump = pump
+        self._bells = bells
         self._finish = finish
         self._result: list[T] = []
 
@@ -165,11 +165,13 @@ class EmbeddingJob(Generic[T]):
             natives = await asyncio.wrap_future(self._start)
             loop = asyncio.get_running_loop()
             waits = [_Wait(native) for native in natives if native.terminal() is None]
+            bell = self._bells.on(loop)
             for wait in waits:
-                self._pump().register(wait, loop)
-                wait.native.subscribe()
+                bell.register(wait)
+                wait.native.subscribe(bell.native)
             for wait in waits:
                 await wait.until_done(loop)
+                bell.forget(wait)
         except asyncio.CancelledError:
             self.cancel()
             raise

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from mullama_media.engine.adapters import AdapterSet
+from mullama_media.engine.bells import Bells
 from mullama_media.engine.callbacks import Callbacks, LogitsProcessor
 from mullama_media.engine.embedder import Embedder
 from mullama_media.engine.grammar import Grammar
@@ -22,7 +23,6 @@ from mullama_media.engine.native import core
 from mullama_media.engine.params import EngineParams
 from mullama_media.engine.perf import Counters, Perf
 from mullama_media.engine.prompt import Prompt
-from mullama_media.engine.pump import Pump
 from mullama_media.engine.sampling import SamplingParams
 from mullama_media.engine.session import Session, StateSource, read_state
 from mullama_media.engine.stream import StreamConfig, TokenStream
@@ -86,7 +86,7 @@ class Engine(Embedder):
         self._native: Any = native
         self._made = time.perf_counter()
         self._lock = threading.Lock()
-        self._pump: Pump | None = None
+        self._bells = Bells()
         self._workers: concurrent.futures.ThreadPoolExecutor | None = None
         self._finalizer = weakref.finalize(self, native.close)
 
@@ -191,7 +191,7 @@ class Engine(Embedder):
             return prompts[0].parse(text, partial=partial, call_ids=call_ids)
 
         begun = self._begin(start, here=isinstance(prompt, Prompt))
-        return TokenStream(begun, self._get_pump, callbacks, parse)
+        return TokenStream(begun, self._bells, callbacks, parse)
 
     def submit_many(
         self,
@@ -295,12 +295,9 @@ class Engine(Embedder):
         """
         self._finalizer()
         with self._lock:
-            pump, self._pump = self._pump, None
             workers, self._workers = self._workers, None
         if workers:
             workers.shutdown()
-        if pump:
-            pump.join()
 
     async def aclose(self) -> None:
         """`close` without blocking the event loop."""
@@ -315,12 +312,6 @@ class Engine(Embedder):
         done: concurrent.futures.Future[T] = concurrent.futures.Future()
         done.set_result(start())
         return done
-
-    def _get_pump(self) -> Pump:
-        with self._lock:
-            if self._pump is None:
-                self._pump = Pump(self._native)
-            return self._pump
 
     def _get_workers(self) -> concurrent.futures.ThreadPoolExecutor:
         with self._lock:

@@ -16,9 +16,9 @@ from mullama_media.errors import AnswerFormatError, CallbackError, InvalidOption
 from mullama_media.options import option, options
 
 if TYPE_CHECKING:
+    from mullama_media.engine.bells import Bell, Bells
     from mullama_media.engine.callbacks import Callbacks
     from mullama_media.engine.grammar import Grammar
-    from mullama_media.engine.pump import Pump
 
 __all__ = ["Completion", "StreamConfig", "Timings", "TokenData", "TokenStream"]
 
@@ -211,16 +211,18 @@ class TokenStream:
     def __init__(
         self,
         start: concurrent.futures.Future[Any],
-        pump: Callable[[], Pump],
+        bells: Bells,
         callbacks: Callbacks,
         parse: Parse | None = None,
     ) -> None:
         self._start = start
-        self._pump = pump
+        self._bells = bells
+        self._bell: Bell | None = None
         self._callbacks = callbacks
         self._parse = parse
         self._native: Any = None
         self._waiter: asyncio.Future[None] | None = None
+        self._news = False  # since the last _collect(), on an event loop
         self._buffer: collections.deque[TokenData] = collections.deque()
         self._seen: list[TokenData] = []
         self._completion: Completion | None = None
@@ -311,22 +313,33 @@ class TokenStream:
             raise self._error
         try:
             if self._native is None and self._completion is None:
-                native = await asyncio.wrap_future(self._start)
-                self._begin(native)
-                self._pump().register(self, asyncio.get_running_loop())
-                native.subscribe()
-                self._collect()
+                self._begin(await asyncio.wrap_future(self._start))
+                self._subscribe(asyncio.get_running_loop())
             while not self._buffer and self._completion is None:
-                self._waiter = asyncio.get_running_loop().create_future()
-                self._collect()  # what came before the waiter was there
-                if not self._buffer and self._completion is None:
+                if self._news:
+                    self._news = False
+                    self._collect()
+                else:
+                    self._waiter = asyncio.get_running_loop().create_future()
                     await self._waiter
         except asyncio.CancelledError:
             self.cancel()
             raise
         if self._buffer:
             return self._next_token()
+        self._unsubscribe()
         raise StopAsyncIteration
+
+    def _subscribe(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._bell = self._bells.on(loop)
+        self._bell.register(self)
+        self._native.subscribe(self._bell.native)
+        self._news = True  # what came before was announced to nobody
+
+    def _unsubscribe(self) -> None:
+        bell, self._bell = self._bell, None
+        if bell is not None:
+            bell.forget(self)
 
     def __await__(self) -> Generator[Any, None, Completion]:
         return self._read_all().__await__()
@@ -338,7 +351,8 @@ class TokenStream:
         return self._completion
 
     def wake(self) -> None:
-        """Something may be there to read. Called by the pump on the reader's loop."""
+        """Something may be there to read. Called by the bell, on the reader's loop."""
+        self._news = True
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
@@ -357,7 +371,8 @@ class TokenStream:
     def _next_token(self) -> TokenData:
         token = self._buffer.popleft()
         self._seen.append(token)
-        if token.id is not None and self._call(self._callbacks.wants_stop, token):
+        wants_stop = self._callbacks.stop_when is not None and token.id is not None
+        if wants_stop and self._call(self._callbacks.wants_stop, token):
             self._stopped = True
             self._buffer.clear()
             self.cancel()
@@ -374,12 +389,14 @@ class TokenStream:
 
     def _collect(self) -> None:
         """Move what the engine has sent into the buffer; never blocks."""
-        question = self._native.take_question()
-        if question is not None and not self._cancelled:
-            self._native.answer(self._call(self._callbacks.change_logits, *question))
+        if self._callbacks.logits_processor is not None:
+            question = self._native.take_question()
+            if question is not None and not self._cancelled:
+                self._native.answer(self._call(self._callbacks.change_logits, *question))
         tokens = self._native.take()
         if not self._stopped:
-            self._buffer.extend(TokenData(*event) for event in tokens)
+            for event in tokens:
+                self._buffer.append(TokenData(*event))
         if self._buffer or self._completion is not None:
             return
         terminal = self._native.terminal()
