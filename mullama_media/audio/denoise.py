@@ -81,7 +81,7 @@ class Denoiser(BlockStage):
         self._strength = config.strength
         self._clean_db = config.clean_snr_db
         self._range = _DynamicRange(hop_ms)
-        self._last_probability = 0.0
+        self._last_probability: float | None = None
         self.bypass = False
         """Pass sound as it is, with the same delay; noise is still learned."""
         self.presence: deque[float] = deque(maxlen=4096)
@@ -102,12 +102,13 @@ class Denoiser(BlockStage):
         super().reset()
         self._snr.reset()
         self._range.reset()
+        self.presence.clear()
 
     def _restart(self) -> None:
         self._frame[:] = 0
         self._tail[:] = 0
         self._presence.reset()
-        self._last_probability = 0.0
+        self._last_probability = None
 
     def _block(self, block: Samples, out: Samples) -> None:
         hop = self._size
@@ -129,7 +130,7 @@ class Denoiser(BlockStage):
     def _hear(self) -> None:
         """Speech in the hop that leaves now is what the two frames over it say."""
         probability = self._presence.update(self._snr.prior)
-        if not self._skip:
+        if self._last_probability is not None:
             self.presence.append((probability + self._last_probability) / 2)
         self._last_probability = probability
         self._range.update(float(np.add.reduce(self._power)))

@@ -13,7 +13,6 @@ import math
 
 import numpy as np
 import numpy.typing as npt
-from scipy.fft import next_fast_len
 
 __all__ = ["SpectralSnr", "SpeechPresence", "frame_hop"]
 
@@ -25,14 +24,15 @@ _PRESENT_SNR = 10**1.5  # of speech where there is some: 15 dB (Gerkmann & Hendr
 _STUCK = 0.99  # presence is never believed more than this for long
 _MIN_SNR = 10**-2.5
 _MIN_POWER = 1e-9  # of a bin: below the rounding of 16 bits, above nothing
+_FIRST_BINS = np.full(17, 1 / 17, np.float32)  # average for the first estimate of the noise
 _LOW_HZ, _HIGH_HZ = 60, 1000  # where voices stand out of noise longest
 _RISE, _FALL = 0.5, 0.9  # smoothing of the presence a frame
 _HALF = 0.3  # what is called a probability of one half
 
 
 def frame_hop(sample_rate: int) -> int:
-    """Samples between frames of twice that length: 16 ms, or little more if the FFT likes it."""
-    return next_fast_len(max(sample_rate * HOP_MS // 1000, 2), real=True)
+    """Samples between frames of twice that length: about 16 ms, a number the FFT likes."""
+    return max(round(sample_rate * HOP_MS / 16000), 1) * 16
 
 
 class SpectralSnr:
@@ -74,7 +74,8 @@ class SpectralSnr:
         np.maximum(power, _MIN_POWER, out=power)
         if not self._begun:
             self._begun = True
-            self.noise[:] = power
+            # The first frame is half empty, and one frame says little about a single bin.
+            self.noise[:] = 2 * np.convolve(power, _FIRST_BINS, mode="same")
             self._speech[:] = 0
             self._present[:] = 0.5
         self._track(power)

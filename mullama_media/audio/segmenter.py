@@ -86,6 +86,16 @@ class Segmenter:
         """Whether an utterance is open."""
         return self._open
 
+    @property
+    def waited(self) -> int:
+        """For how many samples' time nothing came."""
+        return self._waited
+
+    @property
+    def patience(self) -> int:
+        """For how many samples' time it waits."""
+        return self._no_audio
+
     def push(
         self, samples: npt.NDArray[np.float32], probability: float | None
     ) -> list[SpeechEvent]:
