@@ -333,7 +333,8 @@ class SpeechStarted:
 class Pause:
     """A pause inside speech: what was said so far may be prefilled.
 
-    `samples` are the beginning of the utterance to come, sample for sample.
+    `samples` are the beginning of the utterance to come, sample for sample; if that has to be split
+    and its `end` is before this one, it is the beginning of them instead.
     """
 
     samples: npt.NDArray[np.float32]

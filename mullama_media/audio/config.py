@@ -45,7 +45,10 @@ class DenoiseConfig:
         source="Plapous et al. 2006; Boll 1979, Berouti et al. 1979",
     )
     strength: float = option(
-        default=1.0, doc="From 0, nothing is changed, to 1, noise falls by `floor_db`.", ge=0, le=1
+        default=1.0,
+        doc="Factor on what is taken away in dB: 0 changes nothing, 1 brings noise to `floor_db`.",
+        ge=0,
+        le=1,
     )
     floor_db: float = option(
         default=-25.0, doc="Gain where there is noise alone, in dB.", ge=-60, le=0

@@ -136,18 +136,15 @@ class Denoiser(BlockStage):
         self._range.update(float(np.add.reduce(self._power)))
 
     def _gains(self) -> Samples:
-        """Gain of every bin, from 1 - strength to 1."""
-        wet = 0.0 if self.bypass else self._strength * self._needed()
+        """Gain of every bin, its decibels times the strength."""
+        strength = 0.0 if self.bypass else self._strength * self._needed()
         gain = self._gain
         np.add(self._snr.prior, 1, out=gain)
         np.divide(self._snr.prior, gain, out=gain)
         if self._root:
             np.sqrt(gain, out=gain)
         np.maximum(gain, self._floor, out=gain)
-        gain -= 1
-        gain *= np.float32(wet)
-        gain += 1
-        return gain
+        return gain if strength == 1 else np.power(gain, np.float32(strength), out=gain)
 
     def _needed(self) -> float:
         """From 1 down to 0 in the last 15 dB before `clean_snr_db`."""

@@ -24,10 +24,11 @@ _PRESENT_SNR = 10**1.5  # of speech where there is some: 15 dB (Gerkmann & Hendr
 _STUCK = 0.99  # presence is never believed more than this for long
 _MIN_SNR = 10**-2.5
 _MIN_POWER = 1e-9  # of a bin: below the rounding of 16 bits, above nothing
-_FIRST_BINS = np.full(17, 1 / 17, np.float32)  # average for the first estimate of the noise
+_LEAST_MS = 2500  # noise is no less than the least smoothed power of one to two of these
+_FIRST_BINS, _FIRST_RANK = 17, 4  # of so many bins the fifth smallest is the first noise
 _LOW_HZ, _HIGH_HZ = 60, 1000  # where voices stand out of noise longest
-_RISE, _FALL = 0.5, 0.9  # smoothing of the presence a frame
-_HALF = 0.3  # what is called a probability of one half
+_RISE, _FALL = 0.5, 0.85  # smoothing of the presence a frame
+_HALF = 0.26  # what is called a probability of one half
 
 
 def frame_hop(sample_rate: int) -> int:
@@ -63,6 +64,10 @@ class SpectralSnr:
         self._remember = np.float32(0.9 ** (hop_ms / 16))
         self._slope = np.float32(-_PRESENT_SNR / (1 + _PRESENT_SNR))
         self._offset = np.float32(math.log(1 + _PRESENT_SNR))
+        self._smooth = np.empty(bins, np.float32)  # power
+        self._least = np.empty(bins, np.float32)  # of it, lately
+        self._earlier = np.empty(bins, np.float32)  # and in the time before
+        self._frames = self._left = max(round(_LEAST_MS / hop_ms), 1)
         self._begun = False
 
     def reset(self) -> None:
@@ -74,10 +79,12 @@ class SpectralSnr:
         np.maximum(power, _MIN_POWER, out=power)
         if not self._begun:
             self._begun = True
-            # The first frame is half empty, and one frame says little about a single bin.
-            self.noise[:] = 2 * np.convolve(power, _FIRST_BINS, mode="same")
+            self.noise[:] = _first_noise(power)
             self._speech[:] = 0
             self._present[:] = 0.5
+            self._smooth[:] = power
+            self._least[:] = self._earlier[:] = 0
+            self._left = self._frames
         self._track(power)
         self._refine(power)
 
@@ -101,6 +108,22 @@ class SpectralSnr:
         step *= absent
         step *= self._forget_noise
         self.noise += step
+        self._keep_up(power)
+
+    def _keep_up(self, power: Spectrum) -> None:
+        """A noise that grew tenfold at once looks like speech, but speech has pauses."""
+        step = self._scratch
+        np.subtract(power, self._smooth, out=step)
+        step *= 1 - self._remember
+        self._smooth += step
+        np.minimum(self._least, self._smooth, out=self._least)
+        np.minimum(self._least, self._earlier, out=step)
+        np.maximum(self.noise, step, out=self.noise)
+        self._left -= 1
+        if not self._left:
+            self._left = self._frames
+            self._earlier[:] = self._least
+            self._least[:] = self._smooth
 
     def _refine(self, power: Spectrum) -> None:
         ratio, prior, gain = self._ratio, self.prior, self._scratch
@@ -120,11 +143,27 @@ class SpectralSnr:
         np.multiply(gain, ratio, out=prior)
 
 
+def _first_noise(power: Spectrum) -> Spectrum:
+    """From one frame: a low rank among neighbours, since voices are peaks.
+
+    Of n exponentially distributed powers the mean of rank k is that of all times sum 1/(n - i). The
+    first half of the frame is empty, so this is half the noise: voice from the first sample on is
+    hurt less by too little than noise is helped by enough.
+    """
+    padded = np.pad(power, _FIRST_BINS // 2, mode="edge")
+    near = np.lib.stride_tricks.sliding_window_view(padded, _FIRST_BINS)
+    low = np.partition(near, _FIRST_RANK, axis=1)[:, _FIRST_RANK]
+    share = sum(1 / (_FIRST_BINS - i) for i in range(_FIRST_RANK + 1))
+    first: Spectrum = low * np.float32(1 / share)
+    return first
+
+
 class SpeechPresence:
     """A probability of speech from the SNR of the lower frequencies, where voices carry farthest.
 
-    The score is the mean of log(1 + SNR) over 60 to 1000 Hz, smoothed with a fast rise and a slow
-    fall; the logistic function of its logarithm is the probability.
+    The score is the mean of log(1 + SNR) over 60 to 1000 Hz, its own log(1 + x) so that loud speech
+    does not take longer to fade, smoothed with a fast rise and a slow fall. The probability is the
+    logistic function of twice its logarithm, one half at 0.26.
 
     Args:
         bins: of a spectrum.
@@ -144,7 +183,7 @@ class SpeechPresence:
     def update(self, prior: Spectrum) -> float:
         """Probability of speech in a frame, from the a-priori SNR of its bins."""
         np.log1p(prior[self._band], out=self._scratch)
-        now = float(np.add.reduce(self._scratch)) / self._scratch.size
+        now = math.log1p(float(np.add.reduce(self._scratch)) / self._scratch.size)
         keep = _RISE if now > self._score else _FALL
         self._score = keep * self._score + (1 - keep) * now
         return self._score**2 / (self._score**2 + _HALF**2)

@@ -66,6 +66,7 @@ class Segmenter:
         self._floor = now  # utterances begin here or later
         self._waited = 0
         self._active = False
+        self._run = now  # index since when it is
         self._heard = 0  # samples of speech in what may become speech
         self._onset = now  # index of its first sample
         self._last_speech = now  # index after the last sample of speech
@@ -109,7 +110,10 @@ class Segmenter:
                     f"{probability!r} is not a probability", where="Segmenter.push"
                 )
             limit = self._config.release_threshold if self._active else self._config.threshold
-            self._active = probability >= limit
+            active = probability >= limit
+            if active and not self._active:
+                self._run = self._now
+            self._active = active
         self._history.append(samples)
         self._waited = 0
         events: list[SpeechEvent] = []
@@ -158,7 +162,10 @@ class Segmenter:
         """
         given_up = self._onset + 2 * self._min_speech
         if self._heard and self._now >= given_up:
-            self._heard = 0
+            # What is being said now may still come to something.
+            self._onset = self._run
+            self._heard = self._now - self._run if self._active else 0
+            given_up = self._onset + 2 * self._min_speech
         if self._heard:
             end = min(end, given_up)
         if not self._active:

@@ -66,10 +66,14 @@ def installed(name: str) -> bool:
     return True
 
 
-def aligned(output: np.ndarray, samples: np.ndarray) -> np.ndarray:
-    """`output` with a peer's own delay (up to 60 ms) taken out, as its metrics need."""
+def delay_of(method: Callable[[np.ndarray], np.ndarray], clean: np.ndarray) -> int:
+    """A method's own delay in samples, up to 60 ms, as its answer to clean speech shows it."""
     from scipy.signal import correlate
 
-    likeness = correlate(output, samples, method="fft")[samples.size - 1 :][:960]
-    delay = int(np.argmax(likeness))
+    likeness = correlate(method(clean), clean, method="fft")[clean.size - 1 :][:960]
+    return int(np.argmax(likeness))
+
+
+def early(output: np.ndarray, delay: int) -> np.ndarray:
+    """With the delay taken out, as the metrics need."""
     return np.pad(output[delay:], (0, delay))
