@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -44,7 +44,7 @@ __all__ = ["Chain", "Metrics"]
 Samples = npt.NDArray[np.float32]
 
 _INDICES = ("start", "end", "speech_start", "speech_end", "decided", "at_sample")
-_Event = TypeVar("_Event", SpeechStarted, Pause, Utterance, SpeechEnded, NoAudio)
+_Inside: TypeAlias = SpeechStarted | Pause | Utterance | SpeechEnded | NoAudio
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,9 +129,7 @@ class Chain:
     def delay_ms(self) -> float:
         """The most time samples wait inside before the segmenter sees them."""
         inner = sum(stage.delay for stage in self._stages())
-        return 1000 * (
-            self._resampler.delay / self.sample_rate + inner / self.config.sample_rate
-        )
+        return 1000 * (self._resampler.delay / self.sample_rate + inner / self.config.sample_rate)
 
     def _stages(self) -> list[Stage]:
         return [self._denoiser, *self._after] if self._denoiser is not None else self._after
@@ -222,9 +220,11 @@ class Chain:
 
     def _at_source(self, events: list[SpeechEvent]) -> list[SpeechEvent]:
         """The events with indices of the source."""
-        return [event if isinstance(event, Discontinuity) else self._moved(event) for event in events]
+        return [
+            event if isinstance(event, Discontinuity) else self._moved(event) for event in events
+        ]
 
-    def _moved(self, event: _Event) -> _Event:
+    def _moved(self, event: _Inside) -> _Inside:
         source, inside = self._stretch
         rate = self.config.sample_rate
         moved: dict[str, int] = {"index_rate": self.sample_rate}
@@ -236,7 +236,7 @@ class Chain:
                 )
             elif field.name == "waited":
                 moved[field.name] = map_index(value, rate, self.sample_rate)
-        return dataclasses.replace(event, **moved)
+        return dataclasses.replace(event, **moved)  # type: ignore[arg-type]
 
     def _take(self, samples: Samples) -> list[SpeechEvent]:
         if not samples.size:

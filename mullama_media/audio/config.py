@@ -83,7 +83,9 @@ class GateConfig:
         default=6.0, doc="It closes this many dB below `threshold_db`.", ge=0, le=40
     )
     attack_ms: float = option(default=5.0, doc="Time it takes to open.", ge=0, le=1000)
-    hold_ms: float = option(default=200.0, doc="Time it stays open below the level.", ge=0, le=10_000)
+    hold_ms: float = option(
+        default=200.0, doc="Time it stays open below the level.", ge=0, le=10_000
+    )
     release_ms: float = option(default=100.0, doc="Time it takes to close.", ge=0, le=10_000)
     range_db: float = option(default=-60.0, doc="Gain when closed, in dB.", ge=-120, le=0)
 
@@ -93,7 +95,9 @@ class AgcConfig:
     """Automatic gain with a limiter behind it."""
 
     enabled: bool = option(default=True, doc="Whether loudness is evened out and peaks limited.")
-    target_db: float = option(default=-23.0, doc="Level speech is brought to, in dBFS.", ge=-60, le=0)
+    target_db: float = option(
+        default=-23.0, doc="Level speech is brought to, in dBFS.", ge=-60, le=0
+    )
     max_gain_db: float = option(default=30.0, doc="The most it amplifies.", ge=0, le=60)
     min_gain_db: float = option(default=-20.0, doc="The most it attenuates.", ge=-60, le=0)
     attack_ms: float = option(
@@ -105,7 +109,9 @@ class AgcConfig:
     floor_db: float = option(
         default=-60.0, doc="What is below never moves the gain, in dBFS.", ge=-120, le=0
     )
-    ceiling_db: float = option(default=-1.0, doc="No sample leaves above this, in dBFS.", ge=-60, le=0)
+    ceiling_db: float = option(
+        default=-1.0, doc="No sample leaves above this, in dBFS.", ge=-60, le=0
+    )
     lookahead_ms: float = option(
         default=5.0, doc="How early the limiter sees a peak; its delay.", gt=0, le=100
     )
@@ -116,7 +122,9 @@ class VadConfig:
     """Voice activity detection."""
 
     backends: tuple[str, ...] = option(
-        default=("energy",), doc="Detectors: energy (built in), webrtc, neural.", choices=VAD_BACKENDS
+        default=("energy",),
+        doc="Detectors: energy (built in), webrtc, neural.",
+        choices=VAD_BACKENDS,
     )
     agreement: str = option(
         default="mean",
@@ -124,9 +132,7 @@ class VadConfig:
         "of votes at 0.5 (majority), or the mean.",
         choices=("any", "all", "majority", "mean"),
     )
-    webrtc_mode: int = option(
-        default=2, doc="0 hears most as speech, 3 the least.", ge=0, le=3
-    )
+    webrtc_mode: int = option(default=2, doc="0 hears most as speech, 3 the least.", ge=0, le=3)
 
     def __post_init__(self) -> None:
         if not self.backends or len(set(self.backends)) != len(self.backends):
@@ -145,9 +151,7 @@ class SegmenterConfig:
     release_threshold: float = option(
         default=0.35, doc="Probability below which speech turns to silence.", ge=0, le=1
     )
-    min_speech_ms: int = option(
-        default=100, doc="Speech shorter than this is none.", ge=0, le=5000
-    )
+    min_speech_ms: int = option(default=100, doc="Speech shorter than this is none.", ge=0, le=5000)
     silence_ms: int = option(
         default=600, doc="Silence that ends an utterance (hangover).", ge=20, le=10_000
     )
@@ -220,14 +224,14 @@ class AudioStreamConfig:
     sample_rate: int = option(
         default=16_000, doc="Rate utterances have, in Hz; the model's.", ge=8000, le=48_000
     )
-    gain_db: float = option(
-        default=0.0, doc="Fixed gain on what comes in, in dB.", ge=-60, le=60
-    )
+    gain_db: float = option(default=0.0, doc="Fixed gain on what comes in, in dB.", ge=-60, le=60)
     denoise: DenoiseConfig = option(default=DenoiseConfig(), doc="Noise reduction.")
     gate: GateConfig = option(default=GateConfig(), doc="Noise gate.")
     agc: AgcConfig = option(default=AgcConfig(), doc="Automatic gain and limiter.")
     vad: VadConfig = option(default=VadConfig(), doc="Voice activity detection.")
-    segmenter: SegmenterConfig = option(default=SegmenterConfig(), doc="Where utterances begin and end.")
+    segmenter: SegmenterConfig = option(
+        default=SegmenterConfig(), doc="Where utterances begin and end."
+    )
 
     @classmethod
     def preset(cls, name: str, **changes: Any) -> AudioStreamConfig:

@@ -116,13 +116,13 @@ class Denoiser(BlockStage):
         frame[:hop] = frame[hop:]
         frame[hop:] = block
         np.multiply(frame, self._window, out=windowed)
-        np.fft.rfft(windowed, out=spectrum)
+        np.fft.rfft(windowed, out=spectrum)  # type: ignore[arg-type]
         np.square(spectrum.view(np.float32).reshape(-1, 2), out=self._squares)
         np.add(self._squares[:, 0], self._squares[:, 1], out=self._power)
         self._snr.update(self._power)
         self._hear()
         spectrum *= self._gains()
-        np.fft.irfft(spectrum, 2 * hop, out=windowed)
+        np.fft.irfft(spectrum, 2 * hop, out=windowed)  # type: ignore[arg-type]
         windowed *= self._window
         np.add(self._tail, windowed[:hop], out=out)
         self._tail[:] = windowed[hop:]

@@ -116,7 +116,7 @@ class Limiter(BlockStage):
         ahead, size, window = self._ahead, self._size, self._window
         window[:ahead] = window[size:]
         window[ahead:] = block
-        loud = float(max(window.max(), -window.min())) > self._ceiling
+        loud = bool(max(window.max(), -window.min()) > self._ceiling)
         if loud or self._held[-ahead:].min() < 1:
             np.multiply(window[:size], self._gains(loud), out=out)
             np.clip(out, -self._ceiling, self._ceiling, out=out)  # what rounding left

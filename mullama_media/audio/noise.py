@@ -27,7 +27,7 @@ _MIN_POWER = 1e-9  # of a bin: below the rounding of 16 bits, above nothing
 _LEAST_MS = 2500  # noise is no less than the least smoothed power of one to two of these
 _FIRST_BINS, _FIRST_RANK = 17, 4  # of so many bins the fifth smallest is the first noise
 _LOW_HZ, _HIGH_HZ = 60, 1000  # where voices stand out of noise longest
-_RISE, _FALL = 0.5, 0.85  # smoothing of the presence a frame
+_RISE, _FALL = 0.5, 0.8  # smoothing of the presence a frame
 _HALF = 0.26  # what is called a probability of one half
 
 

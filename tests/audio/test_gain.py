@@ -81,7 +81,9 @@ def reference_limiter(x, ceiling, ahead, rise):
     held = np.ones(least.size)
     for n in range(least.size):
         held[n] = min(least[n], (held[n - 1] if n else 1) + rise)
-    mean = [np.concatenate([np.ones(ahead), held])[n : n + ahead + 1].mean() for n in range(held.size)]
+    mean = [
+        np.concatenate([np.ones(ahead), held])[n : n + ahead + 1].mean() for n in range(held.size)
+    ]
     return (x[: held.size] * mean)[ahead:]
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 import io
+import itertools
 import shutil
 import subprocess
 import sys
@@ -106,7 +107,7 @@ def _activity(samples: np.ndarray) -> np.ndarray:
     level = 10 * np.log10((frames**2).mean(axis=1) + 1e-12)
     active = level > np.percentile(level[level > -80], 95) - 35
     edges = np.flatnonzero(np.diff(active))
-    for end, start in zip(edges, edges[1:], strict=False):
+    for end, start in itertools.pairwise(edges):
         if active[end] and start - end < 10:
             active[end : start + 1] = True
     return active
