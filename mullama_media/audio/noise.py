@@ -2,7 +2,8 @@
 
 The noise power is tracked with soft decisions on speech presence (Gerkmann & Hendriks, "Unbiased
 MMSE-based noise power estimation with low complexity and low tracking delay", IEEE TASL 20(4),
-2012). The a-priori SNR is decision-directed (Ephraim & Malah, IEEE TASSP 32(6), 1984) and refined
+2012), and is never below the least smoothed power of seconds (Martin, "Noise power spectral density
+estimation based on optimal smoothing and minimum statistics", IEEE TSAP 9(5), 2001). The a-priori SNR is decision-directed (Ephraim & Malah, IEEE TASSP 32(6), 1984) and refined
 in a second step that removes its delay of one frame (Plapous, Marro & Scalart, "Improved
 signal-to-noise ratio estimation for speech enhancement", IEEE TASLP 14(6), 2006).
 """
@@ -21,7 +22,6 @@ Spectrum = npt.NDArray[np.float32]
 HOP_MS = 16
 _NOISE_MEMORY_MS = 152  # 0.9 a frame of 16 ms
 _PRESENT_SNR = 10**1.5  # of speech where there is some: 15 dB (Gerkmann & Hendriks)
-_STUCK = 0.99  # presence is never believed more than this for long
 _MIN_SNR = 10**-2.5
 _MIN_POWER = 1e-9  # of a bin: below the rounding of 16 bits, above nothing
 _LEAST_MS = 2500  # noise is no less than the least smoothed power of one to two of these
@@ -54,10 +54,8 @@ class SpectralSnr:
         self.prior = np.empty(bins, np.float32)
         """A-priori SNR: what is thought to be voice, over noise"""
         self._speech = np.empty(bins, np.float32)  # power of the voice in the last frame
-        self._present = np.empty(bins, np.float32)  # presence of speech, smoothed
         self._ratio = np.empty(bins, np.float32)
         self._scratch = np.empty(bins, np.float32)
-        self._stuck = np.empty(bins, np.bool_)
         self._over = np.float32(over)
         self._weight = np.float32(smoothing ** (hop_ms / 8))
         self._forget_noise = np.float32(1 - math.exp(-hop_ms / _NOISE_MEMORY_MS))
@@ -81,7 +79,6 @@ class SpectralSnr:
             self._begun = True
             self.noise[:] = _first_noise(power)
             self._speech[:] = 0
-            self._present[:] = 0.5
             self._smooth[:] = power
             self._least[:] = self._earlier[:] = 0
             self._left = self._frames
@@ -93,17 +90,10 @@ class SpectralSnr:
         np.divide(power, self.noise, out=absent)
         absent *= self._slope
         absent += self._offset
-        # 1 / (1 + e) is the presence; its complement is what moves the noise.
+        # The chance of absence, e / (1 + e), is what moves the noise.
         np.exp(absent, out=absent)
         np.add(absent, 1, out=step)
         absent /= step
-        self._present -= 1
-        self._present += absent
-        self._present *= self._remember
-        self._present += 1
-        self._present -= absent
-        np.greater(self._present, _STUCK, out=self._stuck)
-        np.maximum(absent, 1 - _STUCK, out=absent, where=self._stuck)
         np.subtract(power, self.noise, out=step)
         step *= absent
         step *= self._forget_noise
@@ -111,7 +101,7 @@ class SpectralSnr:
         self._keep_up(power)
 
     def _keep_up(self, power: Spectrum) -> None:
-        """A noise that grew tenfold at once looks like speech, but speech has pauses."""
+        """Not to be stuck: noise that grew tenfold at once looks like speech, but that pauses."""
         step = self._scratch
         np.subtract(power, self._smooth, out=step)
         step *= 1 - self._remember

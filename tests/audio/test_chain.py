@@ -145,6 +145,19 @@ def test_a_detector_may_want_another_rate_and_frame():
             assert event.speech_start / RATE == pytest.approx(seconds, abs=0.065)
 
 
+def test_a_word_in_the_last_part_of_a_frame_is_heard():
+    chain = Chain(PLAIN, RATE, vads=[Threshold(RATE, 4000)])
+    (utterance,) = of(Utterance, run(chain, talk(1.0, 0.2), 320))
+    assert (utterance.speech_start, utterance.end) == (RATE, round(1.2 * RATE))
+
+
+@pytest.mark.parametrize("extra", range(5))
+def test_the_end_of_the_stream_is_the_last_index(extra):
+    sound = talk(0.2, 1.0, rate=44100)[: 52000 + extra]
+    (utterance,) = of(Utterance, run(Chain(PLAIN, 44100, vads=[Threshold()]), sound, 441))
+    assert utterance.end == utterance.speech_end == 52000 + extra
+
+
 def test_detectors_with_different_frames_agree_on_every_sample():
     config = PLAIN.with_vad({"agreement": "all"})
     vads = [Threshold(16000, 160), Threshold(16000, 1000)]

@@ -27,7 +27,6 @@ def reference(samples, *, root, over, smoothing, floor_db, clean_db):
     frames = np.lib.stride_tricks.sliding_window_view(padded, size)[::hop]
     spectra = np.fft.rfft(frames * window)
     noise_power = speech = None
-    present = np.full(hop + 1, 0.5)
     weight = smoothing**2
     totals, out = [], np.zeros(padded.size)
     averages, average = [], None
@@ -42,8 +41,6 @@ def reference(samples, *, root, over, smoothing, floor_db, clean_db):
         # Gerkmann & Hendriks 2012, eq. 18, 22 to 24
         prior = 10**1.5
         chance = 1 / (1 + (1 + prior) * np.exp(-power / noise_power * prior / (1 + prior)))
-        present = 0.9 * present + 0.1 * chance
-        chance = np.where(present > 0.99, np.minimum(chance, 0.99), chance)
         keep = math.exp(-16 / 152)
         noise_power = keep * noise_power + (1 - keep) * (
             chance * noise_power + (1 - chance) * power

@@ -103,7 +103,7 @@ def test_agc_brings_speech_to_its_level(level):
 
 
 def test_agc_leaves_noise_between_words_alone():
-    sound = talk(0.5, *(1.0, 1.0) * 4, level=0.05) + noise(round(8.5 * RATE), 0.0005)
+    sound = talk(0.5, *(1.0, 1.0) * 4, level=0.05) + noise(round(8.5 * RATE), 0.002)
     agc = Agc(AgcConfig(), RATE)
     out = whole(agc, sound)
     ratio = out[::50] / sound[::50]

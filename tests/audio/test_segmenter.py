@@ -95,6 +95,12 @@ def test_speech_in_crumbs_counts_if_it_comes_within_twice_the_time():
     assert feed(Segmenter(CONFIG, RATE), *thin, (600, 0.0)) == []
 
 
+def test_giving_up_on_a_crumb_does_not_cost_the_word_after_it():
+    config = CONFIG.with_pre_roll_ms(0)
+    events = feed(Segmenter(config, RATE), (10, 0.9), (140, 0.0), (200, 0.9), (600, 0.0))
+    assert of(SpeechStarted, events) == [SpeechStarted(150, 150, 250, RATE)]
+
+
 def test_hysteresis_holds_between_the_thresholds():
     pieces = (300, 0.45), (200, 0.55), (300, 0.4), (100, 0.34), (100, 0.45), (500, 0.0)
     events = feed(Segmenter(CONFIG, RATE), *pieces)
