@@ -2,10 +2,11 @@
 
 The noise power is tracked with soft decisions on speech presence (Gerkmann & Hendriks, "Unbiased
 MMSE-based noise power estimation with low complexity and low tracking delay", IEEE TASL 20(4),
-2012), and is never below the least smoothed power of seconds (Martin, "Noise power spectral density
-estimation based on optimal smoothing and minimum statistics", IEEE TSAP 9(5), 2001). The a-priori SNR is decision-directed (Ephraim & Malah, IEEE TASSP 32(6), 1984) and refined
-in a second step that removes its delay of one frame (Plapous, Marro & Scalart, "Improved
-signal-to-noise ratio estimation for speech enhancement", IEEE TASLP 14(6), 2006).
+2012), and is never below the least smoothed power of some seconds (Martin, "Noise power spectral
+density estimation based on optimal smoothing and minimum statistics", IEEE TSAP 9(5), 2001). The
+a-priori SNR is decision-directed (Ephraim & Malah, IEEE TASSP 32(6), 1984) and refined in a second
+step that removes its delay of one frame (Plapous, Marro & Scalart, "Improved signal-to-noise ratio
+estimation for speech enhancement", IEEE TASLP 14(6), 2006).
 """
 
 from __future__ import annotations
