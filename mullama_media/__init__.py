@@ -17,6 +17,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mullama_media.audio.config import AudioStreamConfig
     from mullama_media.engine import (
         AdapterSet,
         Answer,
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
         system_info,
     )
     from mullama_media.errors import MullamaError
-    from mullama_media.frames import AudioFrame, Image
+    from mullama_media.frames import AudioFrame, Image, Utterance
     from mullama_media.multimodal import MultimodalProcessor
 
 __version__ = "0.1.0"
@@ -59,6 +60,7 @@ __all__ = [
     "AdapterSet",
     "Answer",
     "AudioFrame",
+    "AudioStreamConfig",
     "Completion",
     "ControlVector",
     "Delta",
@@ -86,6 +88,7 @@ __all__ = [
     "TokenStream",
     "Tool",
     "ToolCall",
+    "Utterance",
     "plan_quantization",
     "quantization_types",
     "quantize",
@@ -94,9 +97,11 @@ __all__ = [
 
 _HOMES = {
     "AudioFrame": "mullama_media.frames",
+    "AudioStreamConfig": "mullama_media.audio.config",
     "Image": "mullama_media.frames",
     "MullamaError": "mullama_media.errors",
     "MultimodalProcessor": "mullama_media.multimodal",
+    "Utterance": "mullama_media.frames",
 }
 
 
