@@ -162,10 +162,13 @@ class AudioChunk:
 
     def mono(self) -> npt.NDArray[np.float32]:
         """Channels folded by their mean, float32 of shape (n,), full scale at -1 and 1. A copy."""
-        scale = np.float32(1 / 32768 if self.format.dtype == "int16" else 1)
         if self.format.channels == 1:
-            return self.samples[:, 0] * scale
-        return self.samples.mean(axis=1, dtype=np.float32) * scale
+            mono = self.samples[:, 0].astype(np.float32)
+        else:
+            mono = self.samples.mean(axis=1, dtype=np.float32)
+        if self.format.dtype == "int16":
+            mono /= 32768
+        return mono
 
     def copy(self) -> AudioChunk:
         """The same with samples of its own."""
