@@ -1,4 +1,4 @@
-"""`python -m tests.bench.audio [denoise] [vad] [resample] [cost]`: the ear beside its peers.
+"""`python -m tests.bench.audio [denoise] [vad] [segment] [resample] [cost]`: the ear and its peers.
 
 Prints tables; asserts nothing. Needs espeak-ng and flite (apt) and pesq and pystoi (pip); peers are
 webrtc-noise-gain, pyrnnoise and noisereduce (pip), measured in the same run on the same clips.
@@ -27,7 +27,7 @@ from mullama_media.audio.denoise import Denoiser
 from mullama_media.audio.gain import Agc, Gate, Limiter
 from mullama_media.audio.resample import Resampler
 from mullama_media.audio.vad import EnergyVad, NeuralVad, WebRtcVad
-from mullama_media.frames import Stage, Vad
+from mullama_media.frames import Stage, Utterance, Vad
 from tests.bench import corpus, metrics, peers
 
 RATE = corpus.RATE
@@ -154,6 +154,39 @@ def vad_table() -> None:
         print(f"{name:20}" + "".join(f"{cell:>28}" for cell in cells), flush=True)
 
 
+def segment_table() -> None:
+    print(
+        "\nFrom samples to utterances, defaults, all clips: what of speech is in no utterance, how"
+    )
+    print("much else is in them (pre-roll and post-roll are half a second of each)")
+    for backend in ("energy", "webrtc", "neural"):
+        config = AudioStreamConfig(vad=VadConfig(backends=(backend,)))
+        cells = []
+        for kind, snr in [("clean", 0), ("pink", 10), ("pink", 5), ("pink", 0), ("babble", 10)]:
+            speech = missed = extra = count = 0
+            for seed, clip in enumerate(corpus.clips()):
+                chain = Chain(config, RATE)
+                events = []
+                noisy = corpus.mix(clip, kind, snr, seed)
+                for n in range(0, noisy.size, 320):
+                    events += chain.push(noisy[n : n + 320])
+                events += chain.finish()
+                kept = np.zeros(noisy.size, bool)
+                for event in events:
+                    if isinstance(event, Utterance):
+                        kept[event.start : event.end] = True
+                        count += 1
+                framed = kept.reshape(-1, corpus.FRAME).mean(axis=1) > 0.5
+                speech += clip.active.sum()
+                missed += (clip.active & ~framed).sum()
+                extra += (framed & ~clip.active).sum()
+            cells.append(
+                f"{kind} {snr}: {count} utterances, missed {100 * missed / speech:.2f} %, "
+                f"else {100 * extra / speech:.0f} %"
+            )
+        print(f"{backend:8}" + "; ".join(cells), flush=True)
+
+
 def resample_table() -> None:
     print("\nResampling, streamed in 20 ms: SNR of 1 kHz, gain at 7 kHz, alias of 9 kHz; delay")
     for source, target in ((48000, 16000), (44100, 16000), (22050, 16000), (8000, 16000)):
@@ -261,6 +294,7 @@ def _memory(clip: np.ndarray, hours: int = 3) -> None:
 TABLES = {
     "denoise": denoise_table,
     "vad": vad_table,
+    "segment": segment_table,
     "resample": resample_table,
     "cost": cost_table,
 }
