@@ -305,7 +305,10 @@ class Vad(Protocol):
         ...
 
     def probability(self, frame: npt.NDArray[np.float32]) -> float | None:
-        """Of speech in the frame, 0..1; None while there is no answer yet (warming up)."""
+        """Of speech in the frame, 0..1; None while there is no answer yet (warming up).
+
+        The frame, shape (frame_samples,), full scale at -1 and 1, is valid during the call only.
+        """
         ...
 
     def reset(self) -> None:

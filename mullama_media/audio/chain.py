@@ -25,7 +25,7 @@ from mullama_media.audio.resample import Resampler, fold, map_index
 from mullama_media.audio.segmenter import Segmenter
 from mullama_media.audio.tracks import PresenceTrack, Track, VadTrack, merge
 from mullama_media.audio.vad import make_vad
-from mullama_media.errors import MediaError
+from mullama_media.errors import InvalidOptionError, MediaError
 from mullama_media.frames import (
     AudioChunk,
     Discontinuity,
@@ -78,6 +78,7 @@ class Chain:
         at_sample: index of the first sample.
 
     Raises:
+        InvalidOptionError: a rate that is none, or no detector.
         MissingExtraError: the config names a detector that is not installed.
     """
 
@@ -113,6 +114,8 @@ class Chain:
     def _make_tracks(self, vads: list[Vad] | None) -> list[Track]:
         config, rate = self.config.vad, self.config.sample_rate
         if vads is not None:
+            if not vads:
+                raise InvalidOptionError("name at least one detector", where="vads")
             return [VadTrack(vad, rate, denoised=True) for vad in vads]
         tracks: list[Track] = []
         for backend in config.backends:

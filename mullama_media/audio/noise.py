@@ -24,7 +24,7 @@ HOP_MS = 16
 _NOISE_MEMORY_MS = 152  # 0.9 a frame of 16 ms
 _PRESENT_SNR = 10**1.5  # of speech where there is some: 15 dB (Gerkmann & Hendriks)
 _MIN_SNR = 10**-2.5
-_MIN_POWER = 1e-9  # of a bin: below the rounding of 16 bits, above nothing
+_MIN_POWER = 2.5e-7  # of a bin: white noise at -90 dBFS, quieter than any microphone
 _LEAST_MS = 2500  # noise is no less than the least smoothed power of one to two of these
 _FIRST_BINS, _FIRST_RANK = 17, 4  # of so many bins the fifth smallest is the first noise
 _LOW_HZ, _HIGH_HZ = 60, 1000  # where voices stand out of noise longest
@@ -81,7 +81,8 @@ class SpectralSnr:
             self.noise[:] = _first_noise(power)
             self._speech[:] = 0
             self._smooth[:] = power
-            self._least[:] = self._earlier[:] = 0
+            self._least[:] = np.inf
+            self._earlier[:] = 0  # nothing is known of the time before
             self._left = self._frames
         self._track(power)
         self._refine(power)

@@ -33,10 +33,6 @@ class Track(Protocol):
         """The stretch ends after `total` samples; the next begins at 0."""
         ...
 
-    def reset(self) -> None:
-        """Forget everything."""
-        ...
-
 
 class VadTrack:
     """What a `Vad` says.
@@ -87,13 +83,6 @@ class VadTrack:
         _end(self.pieces, total)
         self._frames = 0
 
-    def reset(self) -> None:
-        """Forget everything."""
-        self.pieces.clear()
-        self._resampler.reset()
-        self._vad.reset()
-        self._fill = self._frames = 0
-
 
 class PresenceTrack:
     """What a `Denoiser` found out on the way."""
@@ -113,12 +102,6 @@ class PresenceTrack:
     def flush(self, total: int) -> None:
         """The stretch ends after `total` samples; the next begins at 0."""
         _end(self.pieces, total)
-        self._end = 0
-
-    def reset(self) -> None:
-        """Forget everything."""
-        self.pieces.clear()
-        self._denoiser.presence.clear()
         self._end = 0
 
 

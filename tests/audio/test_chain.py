@@ -13,7 +13,7 @@ from mullama_media.audio.config import (
     GateConfig,
     VadConfig,
 )
-from mullama_media.errors import MediaError
+from mullama_media.errors import InvalidOptionError, MediaError
 from mullama_media.frames import (
     AudioChunk,
     AudioFormat,
@@ -223,6 +223,13 @@ def test_bad_samples_are_refused_and_nothing_is_taken():
     with pytest.raises(MediaError, match="nan"):
         chain.push(np.array([0, np.nan], np.float32))
     assert chain.at_sample == 0
+
+
+def test_it_needs_a_rate_and_a_detector():
+    with pytest.raises(InvalidOptionError, match="not a rate"):
+        Chain(AudioStreamConfig(), 0)
+    with pytest.raises(InvalidOptionError, match="at least one"):
+        Chain(AudioStreamConfig(), RATE, vads=[])
 
 
 def test_int16_and_channels_are_the_same_sound():

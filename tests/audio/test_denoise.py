@@ -33,7 +33,7 @@ def reference(samples, *, root, over, smoothing, floor_db, clean_db):
     smooth = None
     peak = 0.0
     for n, spectrum in enumerate(spectra):
-        power = np.maximum(np.abs(spectrum) ** 2, 1e-9)
+        power = np.maximum(np.abs(spectrum) ** 2, 2.5e-7)
         if noise_power is None:
             near = [np.sort(np.pad(power, 8, mode="edge")[k : k + 17])[4] for k in range(hop + 1)]
             noise_power = np.array(near) / sum(1 / (17 - i) for i in range(5))
@@ -50,9 +50,8 @@ def reference(samples, *, root, over, smoothing, floor_db, clean_db):
         # The least of this block of 156 frames and of the one before, once there was one.
         block = n // 156
         if block:
-            since = (block - 1) * 156 - 1
-            if block > 1:
-                noise_power = np.maximum(noise_power, np.min(averages[since:], axis=0))
+            since = max((block - 1) * 156 - 1, 0)
+            noise_power = np.maximum(noise_power, np.min(averages[since:], axis=0))
         # Ephraim & Malah 1984, eq. 51; Plapous et al. 2006, eq. 14 and 17
         posterior = power / noise_power / over
         first = weight * speech / noise_power / over + (1 - weight) * np.maximum(posterior - 1, 0)
