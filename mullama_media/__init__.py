@@ -51,7 +51,22 @@ if TYPE_CHECKING:
         system_info,
     )
     from mullama_media.errors import MullamaError
-    from mullama_media.frames import AudioFrame, Image, Utterance
+    from mullama_media.frames import (
+        AudioChunk,
+        AudioFormat,
+        AudioFrame,
+        DeviceChange,
+        Discontinuity,
+        Image,
+        Utterance,
+    )
+    from mullama_media.io import (
+        AsyncSource,
+        BytesSource,
+        FileSource,
+        Microphone,
+        MicrophoneParams,
+    )
     from mullama_media.multimodal import MultimodalProcessor
 
 __version__ = "0.1.0"
@@ -59,19 +74,28 @@ __version__ = "0.1.0"
 __all__ = [
     "AdapterSet",
     "Answer",
+    "AsyncSource",
+    "AudioChunk",
+    "AudioFormat",
     "AudioFrame",
     "AudioStreamConfig",
+    "BytesSource",
     "Completion",
     "ControlVector",
     "Delta",
+    "DeviceChange",
+    "Discontinuity",
     "Engine",
     "EngineParams",
+    "FileSource",
     "Grammar",
     "Image",
     "LoraAdapter",
     "Media",
     "MediaParams",
     "Message",
+    "Microphone",
+    "MicrophoneParams",
     "Model",
     "ModelParams",
     "MullamaError",
@@ -96,9 +120,18 @@ __all__ = [
 ]
 
 _HOMES = {
+    "AsyncSource": "mullama_media.io",
+    "AudioChunk": "mullama_media.frames",
+    "AudioFormat": "mullama_media.frames",
     "AudioFrame": "mullama_media.frames",
     "AudioStreamConfig": "mullama_media.audio.config",
+    "BytesSource": "mullama_media.io",
+    "DeviceChange": "mullama_media.frames",
+    "Discontinuity": "mullama_media.frames",
+    "FileSource": "mullama_media.io",
     "Image": "mullama_media.frames",
+    "Microphone": "mullama_media.io",
+    "MicrophoneParams": "mullama_media.io",
     "MullamaError": "mullama_media.errors",
     "MultimodalProcessor": "mullama_media.multimodal",
     "Utterance": "mullama_media.frames",

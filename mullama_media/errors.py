@@ -14,6 +14,7 @@ can catch broadly or exactly::
     │   └── QuantizeError (OSError)          a model cannot be written
     │       └── QuantizeCancelledError       it was asked to stop
     ├── MediaError (ValueError)              a picture or recording cannot be used
+    ├── AudioDeviceError (OSError)           a microphone or loudspeaker cannot be used
     ├── EngineError
     │   ├── CallbackError (RuntimeError)     a function given to the engine raised
     │   ├── EngineClosedError (RuntimeError) the engine was closed
@@ -37,6 +38,7 @@ import re
 
 __all__ = [
     "AnswerFormatError",
+    "AudioDeviceError",
     "CallbackError",
     "ChatTemplateError",
     "ChecksumError",
@@ -162,6 +164,10 @@ class QuantizeCancelledError(QuantizeError):
 
 class MediaError(MullamaError, ValueError):
     """A picture or recording is broken, empty, or of a kind that cannot be used."""
+
+
+class AudioDeviceError(MullamaError, OSError):
+    """A microphone or loudspeaker is missing, busy, or does not do what was asked of it."""
 
 
 class EngineError(MullamaError):

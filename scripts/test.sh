@@ -9,5 +9,6 @@ export PATH
 echo "== ruff";   ruff check . && ruff format --check .
 echo "== mypy";   mypy
 echo "== ctest";  ctest --test-dir "$(ls -d build/cp*/ | head -n 1)" --output-on-failure --no-tests=error
+echo "== apt";    scripts/apt.sh
 echo "== model";  mullama pull tiny-omni
 echo "== pytest"; pytest "$@"

@@ -15,5 +15,6 @@ void bind_stream(nb::module_ & module);
 void bind_engine(nb::module_ & module);
 void bind_quantize(nb::module_ & module);
 void bind_adapter(nb::module_ & module);
+void bind_ring(nb::module_ & module);
 
 } // namespace mullama::bind

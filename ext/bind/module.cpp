@@ -13,4 +13,5 @@ NB_MODULE(_core, module) {
     bind_engine(module);
     bind_quantize(module);
     bind_adapter(module);
+    bind_ring(module);
 }

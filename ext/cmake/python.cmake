@@ -15,6 +15,7 @@ nanobind_add_module(_core NB_STATIC NB_DOMAIN mullama STABLE_ABI
   bind/model.cpp
   bind/module.cpp
   bind/prompt.cpp
+  bind/ring.cpp
   bind/sampling.cpp
   bind/quantize.cpp
   bind/stream.cpp

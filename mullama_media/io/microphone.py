@@ -1,0 +1,207 @@
+"""A microphone as a source."""
+
+from __future__ import annotations
+
+import atexit
+import threading
+import time
+
+from mullama_media.errors import AudioDeviceError
+from mullama_media.frames import AudioFormat, DeviceChange
+from mullama_media.io.devices import PREFERENCES, AudioDevice, pick_input
+from mullama_media.io.portaudio import Capture, CaptureStream, StreamRequest, refresh
+from mullama_media.io.source import RingSource
+from mullama_media.options import option, options
+
+__all__ = ["Microphone", "MicrophoneParams"]
+
+_LOOK_S = 0.1  # how often the supervisor looks whether the device is alive
+_FIRST_DELAY_S = 0.25
+_STOP_S = 5.0
+
+
+@options
+class MicrophoneParams:
+    """Which microphone, and how it is read."""
+
+    device: int | str | None = option(
+        default=None, doc="Index, name or part of the name; by preference if left out."
+    )
+    preference: str = option(
+        default="default", doc="Which one without a device.", choices=PREFERENCES
+    )
+    sample_rate: int | None = option(
+        default=None, doc="In Hz; the device's own if left out.", ge=1000, le=768_000
+    )
+    channels: int = option(default=1, doc="Channels to record.", ge=1, le=64)
+    dtype: str | None = option(
+        default=None,
+        doc="Samples; int16 if left out, float32 for highest-quality.",
+        choices=("int16", "float32"),
+    )
+    block_ms: float = option(default=20.0, doc="Samples the device hands over at a time.", ge=1)
+    latency_ms: float | None = option(
+        default=None,
+        doc="Buffer between device and callback; the device's low one if left out, its high one "
+        "for highest-quality.",
+        ge=0,
+    )
+    buffer_ms: float = option(
+        default=10_000.0, doc="How long a reader may be away before samples are dropped.", ge=100
+    )
+    capture: str = option(
+        default="auto",
+        doc="Who takes the samples: a C callback, or a Python one that needs the GIL.",
+        choices=("auto", "native", "python"),
+    )
+    reconnect: bool = option(default=True, doc="Come back when the device does.")
+    reconnect_max_s: float = option(
+        default=10.0, doc="Longest time between two tries; they begin at 0.25 s and double.", gt=0
+    )
+    stall_ms: float = option(
+        default=3000.0, doc="Without samples for so long, the device is taken for lost.", ge=200
+    )
+
+
+class Microphone(RingSource):
+    """Samples of an input device, taken by a C callback that runs no Python.
+
+    When the device goes away a `DeviceChange` says so. With `reconnect` it is tried again with
+    back-off, on the same device or whatever is preferred then, and the time without it becomes a
+    `Discontinuity`; without, the source ends. PortAudio finds new devices only while this process
+    has no other stream open.
+
+    Raises:
+        MissingExtraError: at open, if sounddevice is not installed.
+        AudioDeviceError: at open, if PortAudio or the device is missing, busy, or cannot do
+            what is asked.
+    """
+
+    def __init__(self, params: MicrophoneParams | None = None) -> None:
+        self.params = params or MicrophoneParams()
+        super().__init__(None, buffer_ms=self.params.buffer_ms)
+        self._stream: CaptureStream | None = None
+        self._device: AudioDevice | None = None
+        self._supervisor: threading.Thread | None = None
+        self._lost_at = 0
+        self._connected_at = 0.0
+
+    @property
+    def device(self) -> AudioDevice:
+        """The one that is open, or was last. Raises AudioDeviceError before open."""
+        if self._device is None:
+            raise AudioDeviceError("it is not open", where="Microphone", hint="Call open()")
+        return self._device
+
+    @property
+    def capture(self) -> Capture | None:
+        """Who takes the samples: native, python, or None while there is no device."""
+        stream = self._stream
+        return stream.capture if stream else None
+
+    @property
+    def latency_ms(self) -> float | None:
+        """What PortAudio says of the time from microphone to callback; None without a device."""
+        stream = self._stream
+        return stream.latency_ms if stream else None
+
+    def _start(self) -> None:
+        device = pick_input(self.params.device, self.params.preference)
+        best = self.params.preference == "highest-quality" and self.params.device is None
+        dtype = self.params.dtype or ("float32" if best else "int16")
+        rate = self.params.sample_rate or device.sample_rate
+        if self.params.channels > device.channels:
+            raise AudioDeviceError(
+                f"it has {device.channels} channels, not {self.params.channels}", where=device.name
+            )
+        self._make_ring(AudioFormat(rate, self.params.channels, dtype))  # type: ignore[arg-type]
+        self._connect(device).start()
+        self._supervisor = threading.Thread(
+            target=self._supervise, name="mullama-microphone", daemon=True
+        )
+        self._supervisor.start()
+        atexit.register(self.close)  # before sounddevice ends PortAudio under the callback
+
+    def _stop(self) -> None:
+        atexit.unregister(self.close)
+        if self._supervisor is not None:
+            self._supervisor.join(_STOP_S)  # a driver may hang while it opens
+
+    def _connect(self, device: AudioDevice) -> CaptureStream:
+        latency: float | str = "high" if self.params.preference == "highest-quality" else "low"
+        if self.params.latency_ms is not None:
+            latency = self.params.latency_ms / 1000
+        request = StreamRequest(
+            device.index,
+            device.name,
+            self.format.sample_rate,
+            self.format.channels,
+            self.format.dtype,
+            max(1, self.format.frames(self.params.block_ms)),
+            latency,
+        )
+        self._stream = CaptureStream(request, self._ring, self.params.capture)
+        self._device = device
+        self._connected_at = time.monotonic()
+        return self._stream
+
+    def _supervise(self) -> None:
+        """Notice that the device is gone, and bring it back. Ends the ring when it is over."""
+        try:
+            while not self._closing.wait(_LOOK_S):
+                why = self._lost()
+                if why and not self._recovered(why):
+                    break
+        finally:
+            self._disconnect()
+            self._ring.finish()
+
+    def _lost(self) -> str:
+        if self._stream is None or not self._stream.active:
+            return "the device ended the stream"
+        open_ms = 1000 * (time.monotonic() - self._connected_at)
+        silent_ms = self._ring.silent_ms
+        silent_ms = open_ms if silent_ms is None else min(silent_ms, open_ms)
+        return f"no samples for {silent_ms:.0f} ms" if silent_ms > self.params.stall_ms else ""
+
+    def _recovered(self, why: str) -> bool:
+        self._disconnect()
+        self._lost_at = self._index
+        self._tell(DeviceChange(self._lost_at, self.device.name, False, why))
+        return self.params.reconnect and self._reconnect()
+
+    def _disconnect(self) -> None:
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            stream.close()
+
+    def _reconnect(self) -> bool:
+        """Try until it works (True) or the source is closed."""
+        delay = _FIRST_DELAY_S
+        while not self._closing.wait(delay):
+            delay = min(2 * delay, self.params.reconnect_max_s)
+            try:
+                refresh()
+                device = pick_input(self.params.device, self.params.preference)
+                stream = self._connect(device)
+                self._ring.restart()
+                self._ring.gap(self._missing())
+                index = self._index
+                stream.start()
+            except AudioDeviceError:
+                self._stream = None
+                continue
+            self._tell(DeviceChange(index, device.name, True))
+            return True
+        return False
+
+    def _missing(self) -> int:
+        """Frames that time says should have come since the device was lost, not yet counted."""
+        since = self.format.frames(self._ring.silent_ms or 0)
+        return max(0, self._lost_at + since - self._index)
+
+    @property
+    def _index(self) -> int:
+        """Index of the next frame to come in. Only while no stream runs."""
+        meter = self._ring.meter
+        return meter.written + meter.device_lost

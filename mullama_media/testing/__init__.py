@@ -1,0 +1,25 @@
+"""Real classes that stand in for hardware and time in tests, ours and yours."""
+
+from mullama_media.testing.clock import ManualClock
+from mullama_media.testing.scripted import (
+    Burst,
+    Die,
+    Overflow,
+    Pause,
+    Play,
+    Revive,
+    ScriptedSource,
+    Skip,
+)
+
+__all__ = [
+    "Burst",
+    "Die",
+    "ManualClock",
+    "Overflow",
+    "Pause",
+    "Play",
+    "Revive",
+    "ScriptedSource",
+    "Skip",
+]
