@@ -208,10 +208,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "dictation": {
         "segmenter": {"silence_ms": 1200, "pause_ms": 400, "post_roll_ms": 400, "pre_roll_ms": 500}
     },
-    "noisy": {
-        "denoise": {"floor_db": -30.0},
-        "segmenter": {"threshold": 0.6, "release_threshold": 0.45, "min_speech_ms": 160},
-    },
+    "noisy": {"denoise": {"floor_db": -30.0}, "segmenter": {"min_speech_ms": 160}},
     "raw": {"denoise": {"enabled": False}, "agc": {"enabled": False}},
 }
 """What each preset changes of the defaults."""

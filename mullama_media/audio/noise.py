@@ -29,7 +29,7 @@ _LEAST_MS = 2500  # noise is no less than the least smoothed power of one to two
 _FIRST_BINS, _FIRST_RANK = 17, 4  # of so many bins the fifth smallest is the first noise
 _LOW_HZ, _HIGH_HZ = 60, 1000  # where voices stand out of noise longest
 _RISE, _FALL = 0.5, 0.8  # smoothing of the presence a frame
-_HALF = 0.26  # what is called a probability of one half
+_HALF = 0.21  # what is called a probability of one half
 
 
 def frame_hop(sample_rate: int) -> int:
@@ -155,7 +155,7 @@ class SpeechPresence:
 
     The score is the mean of log(1 + SNR) over 60 to 1000 Hz, its own log(1 + x) so that loud speech
     does not take longer to fade, smoothed with a fast rise and a slow fall. The probability is the
-    logistic function of twice its logarithm, one half at 0.26.
+    logistic function of twice its logarithm, one half at 0.21.
 
     Args:
         bins: of a spectrum.

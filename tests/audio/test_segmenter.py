@@ -32,6 +32,17 @@ SMALL = SegmenterConfig(
     no_audio_ms=100,
 )
 
+BARE = SegmenterConfig(
+    min_speech_ms=0,
+    silence_ms=20,
+    pause_ms=0,
+    pre_roll_ms=0,
+    post_roll_ms=0,
+    max_utterance_ms=1000,
+    split_search_ms=20,
+    no_audio_ms=20,
+)
+
 
 def sound(n, start=0):
     """Samples that say their index."""
@@ -215,9 +226,12 @@ steps = st.one_of(
 )
 
 
-def run(script, cuts=None):
+configs = st.sampled_from([SMALL, BARE])
+
+
+def run(script, config=SMALL, cuts=None):
     """Events of a script, its pushes cut into pieces at random if a generator is given."""
-    segmenter = Segmenter(SMALL, RATE)
+    segmenter = Segmenter(config, RATE)
     events = []
     for n, what in script:
         if what == "gap":
@@ -254,19 +268,19 @@ def speech_runs(script):
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.lists(steps, max_size=25), st.integers(0, 2**32))
-def test_cutting_pushes_changes_nothing(script, seed):
-    whole = [told(event) for event in run(script)]
-    pieces = [told(event) for event in run(script, np.random.default_rng(seed))]
+@given(st.lists(steps, max_size=25), st.integers(0, 2**32), configs)
+def test_cutting_pushes_changes_nothing(script, seed, config):
+    whole = [told(event) for event in run(script, config)]
+    pieces = [told(event) for event in run(script, config, np.random.default_rng(seed))]
     assert whole == pieces
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.lists(steps, max_size=25))
-def test_utterances_are_the_stream_and_their_story_is_whole(script):
+@given(st.lists(steps, max_size=25), configs)
+def test_utterances_are_the_stream_and_their_story_is_whole(script, config):
     end = before = None
     open_, parts = None, []
-    for event in run(script):
+    for event in run(script, config):
         if isinstance(event, SpeechStarted):
             assert open_ is None
             open_, end, parts = event, event.start, []
@@ -295,15 +309,15 @@ def test_utterances_are_the_stream_and_their_story_is_whole(script):
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.lists(pushes, max_size=25))
-def test_no_speech_is_lost(script):
+@given(st.lists(pushes, max_size=25), configs)
+def test_no_speech_is_lost(script, config):
     kept = np.zeros(sum(n for n, _ in script) + 1, int)
-    for event in run(script):
+    for event in run(script, config):
         if isinstance(event, Utterance):
             kept[event.start : event.end] += 1
     assert kept.max(initial=0) <= 1
     for first, last in speech_runs(script):
-        if last - first >= 20:
+        if last - first >= config.min_speech_ms:
             assert kept[first:last].all()
 
 
