@@ -17,6 +17,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mullama_media.audio.config import AudioStreamConfig
     from mullama_media.engine import (
         AdapterSet,
         Answer,
@@ -63,6 +64,7 @@ if TYPE_CHECKING:
         DeviceChange,
         Discontinuity,
         Image,
+        Utterance,
     )
     from mullama_media.io import (
         AsyncSource,
@@ -82,6 +84,7 @@ __all__ = [
     "AudioChunk",
     "AudioFormat",
     "AudioFrame",
+    "AudioStreamConfig",
     "BytesSource",
     "Completion",
     "ControlVector",
@@ -121,6 +124,7 @@ __all__ = [
     "TokenStream",
     "Tool",
     "ToolCall",
+    "Utterance",
     "plan_quantization",
     "quantization_types",
     "quantize",
@@ -132,6 +136,7 @@ _HOMES = {
     "AudioChunk": "mullama_media.frames",
     "AudioFormat": "mullama_media.frames",
     "AudioFrame": "mullama_media.frames",
+    "AudioStreamConfig": "mullama_media.audio.config",
     "BytesSource": "mullama_media.io",
     "DeviceChange": "mullama_media.frames",
     "Discontinuity": "mullama_media.frames",
@@ -141,6 +146,7 @@ _HOMES = {
     "MicrophoneParams": "mullama_media.io",
     "MullamaError": "mullama_media.errors",
     "MultimodalProcessor": "mullama_media.multimodal",
+    "Utterance": "mullama_media.frames",
 }
 
 

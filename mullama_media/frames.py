@@ -20,10 +20,19 @@ __all__ = [
     "AudioFrame",
     "DeviceChange",
     "Discontinuity",
+    "EndReason",
     "Image",
+    "NoAudio",
+    "Pause",
     "Sink",
     "Source",
     "SourceItem",
+    "SpeechEnded",
+    "SpeechEvent",
+    "SpeechStarted",
+    "Stage",
+    "Utterance",
+    "Vad",
 ]
 
 
@@ -248,3 +257,168 @@ class Sink(Protocol):
     def close(self) -> None:
         """Play or write what is left and let go. Idempotent."""
         ...
+
+
+# Speech: what the ear tells the rest of the house, and what its parts promise each other.
+
+
+class Stage(Protocol):
+    """One step of a signal path, stateful: mono float32 in, mono float32 out.
+
+    What comes out does not depend on how what goes in is cut into chunks. Output is aligned with
+    input: sample k out belongs to the moment of sample k in, whatever the delay, because a stage
+    holds back what it cannot know yet and `flush` brings it. Not thread-safe.
+    """
+
+    @property
+    def delay(self) -> int:
+        """The most input samples a sample waits inside."""
+        ...
+
+    def process(self, samples: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Take shape (n,), any n; give what is ready."""
+        ...
+
+    def flush(self) -> npt.NDArray[np.float32]:
+        """Give the rest of this stretch of sound. The next sample begins another.
+
+        What was learned about voice and noise is kept.
+        """
+        ...
+
+    def reset(self) -> None:
+        """Forget everything."""
+        ...
+
+
+class Vad(Protocol):
+    """Voice activity detection, one frame after the other. Not thread-safe."""
+
+    @property
+    def sample_rate(self) -> int:
+        """Hertz it wants."""
+        ...
+
+    @property
+    def frame_samples(self) -> int:
+        """Samples of every frame."""
+        ...
+
+    def probability(self, frame: npt.NDArray[np.float32]) -> float | None:
+        """Of speech in the frame, 0..1; None while there is no answer yet (warming up).
+
+        The frame, shape (frame_samples,), full scale at -1 and 1, is valid during the call only.
+        """
+        ...
+
+    def reset(self) -> None:
+        """Forget everything."""
+        ...
+
+
+EndReason: TypeAlias = Literal["silence", "max_utterance", "gap", "no_audio", "end"]
+"""Why an utterance ended: the speaker stopped; it had to be split and goes on in the next; samples
+were lost; the source went quiet without saying why; the stream ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechStarted:
+    """Somebody speaks. `Pause`s and one or more `Utterance`s follow, then `SpeechEnded`."""
+
+    start: int
+    """Index of the first sample, pre-roll included"""
+    speech_start: int
+    """Index at which speech was heard first"""
+    decided: int
+    """Index at which that was certain"""
+    index_rate: int
+    """Hertz that the indices count in"""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pause:
+    """A pause inside speech: what was said so far may be prefilled.
+
+    `samples` are the beginning of the utterance to come, sample for sample; if that has to be split
+    and its `end` is before this one, it is the beginning of them instead.
+    """
+
+    samples: npt.NDArray[np.float32]
+    """From `start` to `end`, mono, shape (n,)"""
+    sample_rate: int
+    """Of `samples`, in Hz"""
+    start: int
+    """Index of the first sample, that of the utterance"""
+    end: int
+    """Index after the last sample"""
+    speech_end: int
+    """Index after the last sample of speech"""
+    index_rate: int
+    """Hertz that the indices count in"""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Utterance:
+    """One stretch of speech, ready for a model."""
+
+    samples: npt.NDArray[np.float32]
+    """Mono, shape (n,), full scale at -1 and 1"""
+    sample_rate: int
+    """Of `samples`, in Hz"""
+    start: int
+    """Index of the first sample, pre-roll included"""
+    end: int
+    """Index after the last sample; of a split utterance the `start` of the next"""
+    speech_start: int
+    """Index of the first sample of speech"""
+    speech_end: int
+    """Index after the last sample of speech: latencies are counted from here"""
+    decided: int
+    """Index at which the end was certain"""
+    index_rate: int
+    """Hertz that the indices count in"""
+    ended_by: EndReason
+
+    @property
+    def duration_ms(self) -> float:
+        """Length in milliseconds."""
+        return 1000 * self.samples.size / self.sample_rate
+
+    @property
+    def frame(self) -> AudioFrame:
+        """As a recording, for a prompt."""
+        return AudioFrame(self.samples, self.sample_rate, f"utterance at {self.start}")
+
+    def __repr__(self) -> str:
+        return f"<Utterance {self.duration_ms:.0f} ms at {self.start}, ended by {self.ended_by}>"
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechEnded:
+    """The speaker stopped, or can no longer be heard; the last `Utterance` has been given."""
+
+    start: int
+    """As in `SpeechStarted`"""
+    end: int
+    """Index after the last sample of the last utterance"""
+    speech_end: int
+    """Index after the last sample of speech"""
+    decided: int
+    """Index at which that was certain"""
+    index_rate: int
+    """Hertz that the indices count in"""
+
+
+@dataclass(frozen=True, slots=True)
+class NoAudio:
+    """The source has given nothing for a while. Told once, until samples come again."""
+
+    at_sample: int
+    """Index of the sample that is waited for"""
+    waited: int
+    """For how many samples' time"""
+    index_rate: int
+    """Hertz that the indices count in"""
+
+
+SpeechEvent: TypeAlias = SpeechStarted | Pause | Utterance | SpeechEnded | NoAudio | Discontinuity

@@ -79,25 +79,48 @@ def options(cls: type[T]) -> type[T]:
 
 
 def replace(value: T, **changes: Any) -> T:
-    """A copy of an options value with some fields changed. Raises InvalidOptionError."""
+    """A copy of an options value with some fields changed. Raises InvalidOptionError.
+
+    A field that is options itself takes a mapping of what changes in it, too.
+    """
+    for name, change in changes.items():
+        inner = getattr(value, name, None)
+        if isinstance(change, Mapping) and _is_options(inner):
+            changes[name] = replace(inner, **change)
     return from_mapping(type(value), {**vars(value), **changes})
 
 
 def from_mapping(cls: type[T], table: Mapping[str, Any], *, where: str | None = None) -> T:
     """Build options from a mapping of field names (a TOML table).
 
+    A field that is options itself takes a mapping, too: its fields that are not named keep what the
+    default of the field has.
+
     Raises:
-        InvalidOptionError: an unknown key, or a value out of its range.
+        InvalidOptionError: an unknown key, or a value out of its range; with `where` it says the
+            key in that place.
     """
-    known = {field.name for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
-    for key in table:
-        if key not in known:
+    fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    values = {}
+    for key, value in table.items():
+        if key not in fields:
             raise InvalidOptionError(
                 f"{cls.__name__} has no option {key!r}",
                 where=where,
-                hint=f"It has: {', '.join(sorted(known))}",
+                hint=f"It has: {', '.join(sorted(fields))}",
             )
-    return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in table.items()})
+        inner = fields[key].default
+        if isinstance(value, Mapping) and _is_options(inner):
+            place = where and f"{where.removesuffix(']')}.{key}]"
+            value = from_mapping(type(inner), {**vars(inner), **value}, where=place)
+        values[key] = tuple(value) if isinstance(value, list) else value
+    try:
+        return cls(**values)
+    except InvalidOptionError as error:
+        if where is None:
+            raise
+        key = (error.where or "").rpartition(".")[2]
+        raise InvalidOptionError(error.what, where=f"{where} {key}", hint=error.hint) from None
 
 
 def from_toml(cls: type[T], path: str | Path, table: str) -> T:
@@ -128,7 +151,7 @@ def _described(field: dataclasses.Field[Any]) -> str:
 
 def _with(name: str) -> Callable[[Any, Any], Any]:
     def changed(self: Any, value: Any) -> Any:
-        return dataclasses.replace(self, **{name: value})
+        return replace(self, **{name: value})
 
     changed.__name__ = f"with_{name}"
     changed.__doc__ = f"A copy with another `{name}`."
@@ -158,6 +181,10 @@ def _typed(value: Any, hint: Any, where: str) -> Any:
 
 
 _NO_FIT = object()
+
+
+def _is_options(value: Any) -> bool:
+    return dataclasses.is_dataclass(value) and not isinstance(value, type)
 
 
 def _is_union(hint: Any) -> bool:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from mullama_media.frames import AudioFrame
 
-__all__ = ["WINDOW_MS", "split"]
+__all__ = ["WINDOW_MS", "quietest", "split"]
 
 WINDOW_MS = 28_000
 """Encoders of the Whisper kind work on 30 s at a time and waste a window on a remainder."""
@@ -31,11 +32,15 @@ def split(frame: AudioFrame, max_ms: int = WINDOW_MS) -> list[AudioFrame]:
     return [AudioFrame(piece, frame.sample_rate, frame.name) for piece in pieces]
 
 
-def _quiet_place(samples: np.ndarray, sample_rate: int) -> int:
+def quietest(samples: npt.NDArray[np.float32], sample_rate: int) -> int:
+    """Index of the middle of the quietest 20 ms; the size, if they are shorter than that."""
     hop = sample_rate * _FRAME_MS // 1000
-    tail = samples[-min(samples.size, sample_rate * _SEARCH_MS // 1000) :]
-    frames = tail[: tail.size // hop * hop].reshape(-1, hop)
+    frames = samples[: samples.size // hop * hop].reshape(-1, hop)
     if not len(frames):
         return samples.size
-    quietest = int(np.argmin((frames.astype(np.float64) ** 2).sum(axis=1)))
-    return samples.size - tail.size + quietest * hop + hop // 2
+    return int(np.argmin(np.einsum("ij,ij->i", frames, frames))) * hop + hop // 2
+
+
+def _quiet_place(samples: npt.NDArray[np.float32], sample_rate: int) -> int:
+    tail = samples[-min(samples.size, sample_rate * _SEARCH_MS // 1000) :]
+    return samples.size - tail.size + quietest(tail, sample_rate)
