@@ -18,9 +18,9 @@ Prefix Engine::usable_prefix(const Slot & slot, const Request & request) const {
     if (!params_.reuse_prefix || !request.same_adapters(slot.cache_adapters())) {
         return {};
     }
-    // What follows a row that was taken out is for the session that took it out, and for no other.
+    // What follows a row that was taken out, and what was loaded, is for that session and no other.
     const bool own = request.session != 0 && slot.session() == request.session;
-    const Prefix prefix = slot.trace().match(*request.prompt, own ? slot.trace().rows() : slot.trace().exact_rows());
+    const Prefix prefix = slot.trace().match(*request.prompt, own ? slot.trace().rows() : slot.trace().shared_rows());
     if (prefix.rows == 0) {
         return {};
     }
