@@ -90,9 +90,12 @@ class Engine {
 
     // States (engine_state.cpp). Error(state | model_capability | decode).
     StateWriter save(uint64_t session, std::string note);
-    StateWriter save_idle(std::string note); // every idle sequence that holds something, the freshest first
+    // Every idle sequence that holds something others may begin with, the freshest first.
+    StateWriter save_idle(std::string note);
+    // A session that alone begins with what was saved: someone who can write a state can put anything
+    // into it, and must not reach the answers of others.
     uint64_t restore(const SavedState & saved, const std::shared_ptr<const AdapterSet> & adapters);
-    // As many as there are idle sequences, the first first; returns how many.
+    // For everyone. As many as there are idle sequences, the first first; returns how many.
     int32_t restore_all(const SavedState & saved, const std::vector<std::shared_ptr<const AdapterSet>> & adapters);
 
     // Queue requests for embeddings or scores, one a prompt: all of them or none. Never block. Throw

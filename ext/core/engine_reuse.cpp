@@ -18,10 +18,10 @@ Prefix Engine::usable_prefix(const Slot & slot, const Request & request) const {
     if (!params_.reuse_prefix || whole_ || !request.may_reuse()) {
         return {};
     }
-    // What follows a row that was taken out is for the session that took it out, and for no other.
+    // What follows a row that was taken out, and what was loaded, is for that session and no other.
     const bool own = request.session != 0 && slot.session() == request.session;
-    const int32_t fresh = own ? slot.trace().rows() : slot.trace().exact_rows();
-    const Prefix prefix = slot.trace().match(*request.prompt, std::min(fresh, agreeing_rows(slot.adapters(), request.adapters)));
+    const int32_t usable = own ? slot.trace().rows() : slot.trace().shared_rows();
+    const Prefix prefix = slot.trace().match(*request.prompt, std::min(usable, agreeing_rows(slot.adapters(), request.adapters)));
     if (prefix.rows == 0) {
         return {};
     }

@@ -114,7 +114,7 @@ StateWriter Engine::save_idle(std::string note) {
     for (size_t i = 0; i < slots_.size(); ++i) {
         auto done = commands_.post([this, i]() -> std::optional<TakenState> {
             const Slot & slot = slots_[i];
-            const bool worth = slot.idle() && slot.trace().rows() > 0 && !changes_adapters(slot);
+            const bool worth = slot.idle() && slot.trace().shared_rows() > 0 && !changes_adapters(slot);
             return worth ? std::optional(take_state(slot)) : std::nullopt;
         });
         mailbox_->wake();
@@ -182,6 +182,7 @@ uint64_t Engine::restore_one(const SavedState & saved, const std::shared_ptr<con
         Slot & slot = reserve();
         try {
             put_state(slot, sequence, blob, adapters);
+            slot.trace().keep_private();
         } catch (const Error &) {
             const std::lock_guard lock(queue_mutex_);
             sessions_.erase(slot.session());

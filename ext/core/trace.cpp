@@ -17,6 +17,7 @@ void Trace::count() {
     }
     positions_ = runs_.empty() ? 0 : runs_.back().start + runs_.back().positions;
     altered_ = altered_ < rows_ ? altered_ : std::numeric_limits<int32_t>::max();
+    private_ = private_ && rows_ > 0;
 }
 
 std::vector<llama_token> & Trace::text() {

@@ -45,6 +45,11 @@ class Trace {
     // computed with that row in view, and so was everything after it.
     int32_t exact_rows() const { return std::min(rows_, altered_); }
 
+    // Rows that anyone's prompt may begin with: the exact ones, unless they came from a file that is
+    // not to be trusted with other people's answers.
+    int32_t shared_rows() const { return private_ ? 0 : exact_rows(); }
+    void keep_private() { private_ = rows_ > 0; }
+
     // The longest common beginning of the prompt and this, of at most `most` rows. At least the
     // prompt's last row is left out (its logits are needed), and a medium counts whole or not at all.
     Prefix match(const Prompt & prompt, int32_t most = std::numeric_limits<int32_t>::max()) const;
@@ -65,6 +70,7 @@ class Trace {
     int32_t rows_ = 0;
     llama_pos positions_ = 0;
     int32_t altered_ = std::numeric_limits<int32_t>::max(); // the first row that is not exact
+    bool private_ = false;
 };
 
 // The longest common beginning of two prompts, under the same rules.

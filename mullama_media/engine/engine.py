@@ -240,6 +240,9 @@ class Engine(Embedder):
     def load_session(self, source: StateSource, *, adapters: AdapterSet | None = None) -> Session:
         """A session that holds what was saved (`Session.save`, `Session.to_bytes`). Blocks.
 
+        Only requests of the session (and of its copies) begin with what was loaded, whatever is
+        in it: a state from an untrusted source cannot reach the answers of others.
+
         Args:
             source: a file, or bytes.
             adapters: what it was evaluated with.
@@ -258,7 +261,8 @@ class Engine(Embedder):
     def save(self, path: str | os.PathLike[str], *, note: bytes = b"") -> int:
         """Write the caches of all idle sequences to a file, so that an engine can begin with them.
 
-        Sequences in which a request runs are left out; open sessions that are idle are not.
+        Sequences in which a request runs are left out, and so is what no other request may begin
+        with (`load_session`, or rows taken out from the start); idle sessions are written too.
 
         Returns:
             How many sequences it wrote.
@@ -273,8 +277,9 @@ class Engine(Embedder):
     def load(self, source: StateSource, *, adapters: Sequence[AdapterSet] = ()) -> Loaded:
         """Fill idle sequences with what `save` (or a session) wrote, the last used first.
 
-        Prompts then begin where these agree with them. `n_parallel` may differ; what finds no idle
-        sequence is left out.
+        Everyone's prompts then begin where these agree with them. `n_parallel` may differ; what finds no idle
+        sequence is left out. Load only what you trust: what a file claims to be the cache of a
+        text is used for that text.
 
         Args:
             source: a file, or bytes.

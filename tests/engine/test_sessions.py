@@ -157,7 +157,8 @@ def test_keep_forgets_both_ends(engine):
 @pytest.mark.parametrize("close_gap", [True, False])
 def test_what_follows_a_removed_row_is_reused_by_the_session_alone(engine, close_gap):
     model = engine.model
-    whole, rest = text(model, STORY, OTHER, STORY), text(model, OTHER, STORY, " Then")
+    whole = text(model, STORY, OTHER * 3, STORY)
+    rest = text(model, OTHER * 3, STORY, " Then")  # long enough to be worth a copy
     cut = text(model, STORY).n_tokens
     first = 0 if text(model, STORY).n_tokens == len(model.tokenize(STORY)) else 1  # a BOS stays
     with engine.session() as session:
