@@ -46,9 +46,10 @@ class Pump:
 
     def _run(self) -> None:
         while True:
+            last = self._native.finished  # asked first: what was announced until then comes below
             numbers = self._native.wait_ready(_WAIT_MS)
             self._wake_readers(numbers)
-            if self._native.finished and not numbers:
+            if last and not numbers:
                 return
 
     def _wake_readers(self, numbers: list[int]) -> None:
