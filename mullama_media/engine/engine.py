@@ -188,13 +188,12 @@ class Engine:
         def parse(text: str, partial: bool) -> Answer:
             return prompts[0].parse(text, partial=partial, call_ids=call_ids)
 
-        if self.closed:
-            raise EngineClosedError("the engine is closed", hint="Make a new one")
+        self._check_open()
         if isinstance(prompt, Prompt) or not _in_event_loop():
             done: concurrent.futures.Future[Any] = concurrent.futures.Future()
             done.set_result(start())
             return TokenStream(done, self._get_pump, callbacks, parse)
-        return TokenStream(self._get_workers().submit(start), self._get_pump, callbacks, parse)
+        return TokenStream(self._prepare(start), self._get_pump, callbacks, parse)
 
     def submit_many(
         self,
@@ -251,11 +250,16 @@ class Engine:
                 self._pump = Pump(self._native)
             return self._pump
 
-    def _get_workers(self) -> concurrent.futures.ThreadPoolExecutor:
+    def _prepare(self, start: Callable[[], Any]) -> concurrent.futures.Future[Any]:
         with self._lock:
+            self._check_open()  # again: `close` has been or will be here for the workers
             if self._workers is None:
                 self._workers = concurrent.futures.ThreadPoolExecutor(2, "mullama-prepare")
-            return self._workers
+            return self._workers.submit(start)
+
+    def _check_open(self) -> None:
+        if self.closed:
+            raise EngineClosedError("the engine is closed", hint="Make a new one")
 
     def __enter__(self) -> Self:
         return self
