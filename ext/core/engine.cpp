@@ -154,19 +154,17 @@ EngineCounters Engine::counters() const {
 }
 
 void Engine::run() {
+    const Guard guard; // nothing that is called from here may end the process
     while (!closing_) {
-        drop_ended();
-        admit();
         bool worked = false;
         try {
+            drop_ended();
+            admit();
             worked = step();
         } catch (const Error & error) {
-            // An abort inside the backend: its state is unknown, so nothing may run on it again.
-            {
-                const std::lock_guard lock(queue_mutex_);
-                broken_ = error;
-            }
-            fail_all(error);
+            give_up(error);
+        } catch (const std::exception & error) {
+            give_up(Error(Errc::decode, std::string("the engine failed: ") + error.what(), model_->path()));
         }
         mailbox_->publish(announced_);
         announced_.clear();
@@ -179,23 +177,31 @@ void Engine::run() {
     mailbox_->finish();
 }
 
+// An abort inside the backend, or no memory: the state is unknown, so nothing may run on it again.
+void Engine::give_up(const Error & error) {
+    {
+        const std::lock_guard lock(queue_mutex_);
+        broken_ = error;
+    }
+    fail_all(error);
+}
+
 void Engine::admit() {
     while (std::any_of(slots_.begin(), slots_.end(), [](const Slot & slot) { return slot.idle(); })) {
-        std::unique_ptr<Request> request;
         {
             const std::lock_guard lock(queue_mutex_);
             for (Slot & slot : slots_) {
                 queue_.charge(slot.client(), slot.take_cost());
             }
-            request = queue_.take([this](const Request & candidate) { return !worth_waiting(candidate); });
+            admitting_ = queue_.take([this](const Request & candidate) { return !worth_waiting(candidate); });
         }
-        if (!request) {
+        if (!admitting_) {
             return;
         }
         Prefix prefix;
-        Slot * slot = prepare_slot(*request, &prefix);
+        Slot * slot = prepare_slot(*admitting_, &prefix);
         reused_tokens_ += static_cast<uint64_t>(prefix.rows);
-        slot->admit(std::move(request), prefix, ++clock_);
+        slot->admit(std::move(admitting_), prefix, ++clock_);
         if (speculation_) {
             speculation_->begin(slot->seq(), slot->history());
         }
@@ -268,6 +274,9 @@ void Engine::fail_all(const Error & error) {
     {
         const std::lock_guard lock(queue_mutex_);
         waiting = queue_.take_if([](const Request &) { return true; });
+    }
+    if (admitting_) {
+        waiting.push_back(std::move(admitting_));
     }
     for (auto & request : waiting) {
         end(std::move(request), Finish::error, error);

@@ -108,6 +108,7 @@ class Engine {
     void end(std::unique_ptr<Request> request, Finish finish, std::optional<Error> error = std::nullopt);
     void announce(const Stream & stream);
     void fail_all(const Error & error);
+    void give_up(const Error & error);
     int32_t process();
 
     const std::shared_ptr<const Model> model_;
@@ -121,6 +122,7 @@ class Engine {
     int32_t n_ctx_ = 0;
 
     std::vector<Slot> slots_;         // engine thread
+    std::unique_ptr<Request> admitting_; // engine thread: between queue and slot
     std::vector<uint64_t> announced_; // engine thread: streams with news in this step
     size_t next_media_ = 0;           // engine thread: whose medium comes next
     uint64_t clock_ = 0;              // engine thread: admissions so far
