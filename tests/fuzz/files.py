@@ -186,4 +186,4 @@ class ImatrixFile(_Files):
 
     def use(self, number: int) -> None:
         params = QuantizeParams(imatrix=str(self.file), threads=1)
-        quantize(self.model, self.folder / "out.gguf", "q4_0", params)
+        quantize(self.model, self.folder / "out.gguf", "q4_0", params, overwrite=True)

@@ -83,13 +83,11 @@ class _Grammars:
             completion = stream.result()
         except (GrammarError, DecodeError):
             return
-        if "\ufffd" not in completion.text:
-            text = completion.text
-            assert (
-                grammar.matches(text)
-                if completion.finish_reason == "stop"
-                else grammar.begins(text)
-            )
+        text = completion.text
+        if "\ufffd" in text or "<" in grammar.text:
+            return  # cut off inside a character, or control tokens, which are no text
+        ended = completion.finish_reason == "stop"
+        assert grammar.matches(text) if ended else grammar.begins(text)
 
 
 class Gbnf(_Grammars):

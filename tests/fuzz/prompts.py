@@ -76,7 +76,8 @@ TEMPLATES = [
         "{{ raise_exception('no') }}",
     ),
     "{% for m in messages %}{{ m.role }}{{ m.content }}{% endfor %}",
-    "{% for m in messages %}{% for c in m.content %}{{ c.type }}{{ c.text }}{% endfor %}{% endfor %}",
+    "{% for m in messages %}{% for c in m.content %}{{ c.type }}{{ c.text }}{% endfor %}"
+    "{% endfor %}",
     "{% for i in range(100000) %}{{ i }}{% endfor %}",
     "{% macro f(x) %}{{ f(x) }}{% endmacro %}{{ f(1) }}",
     "{{ messages | tojson }}{{ tools | tojson }}{{ strftime_now('%Y') }}",

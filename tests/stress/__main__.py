@@ -38,9 +38,7 @@ def main() -> None:
                     f"{number + 1}: {requests} requests, {answers} read, {took:.0f} s", flush=True
                 )
     took = time.monotonic() - began
-    print(
-        f"{args.count} interleavings, {requests} requests, {answers} read to their end, {took:.0f} s"
-    )
+    print(f"{args.count} interleavings, {requests} requests, {answers} read whole, {took:.0f} s")
 
 
 if __name__ == "__main__":

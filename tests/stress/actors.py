@@ -31,7 +31,7 @@ EXPECTED = (CallbackError, EngineClosedError, OverloadedError)
 """Ways in which a request of these may fail"""
 
 
-class Odd(Exception):
+class OddError(Exception):
     """Raised by callbacks of ours."""
 
 
@@ -124,7 +124,7 @@ class Actor:
 
     def raises_soon(self, token: Any) -> bool:
         if self.rng.random() < 0.2:
-            raise Odd
+            raise OddError
         return False
 
     def shifts_logits(self, ids: Any, logits: Any) -> None:
@@ -133,7 +133,7 @@ class Actor:
     def odd_logits(self, ids: Any, logits: Any) -> Any:
         kind = self.rng.random()
         if kind < 0.1:
-            raise Odd
+            raise OddError
         if kind < 0.2:
             return logits[:-1]
         return logits * (float("nan") if kind < 0.3 else 0.5)
@@ -224,7 +224,7 @@ class BlockingActor(Actor):
         self.world.check_alone(number, stream.result())
 
     def with_callback(self) -> None:
-        with contextlib.suppress(Odd):
+        with contextlib.suppress(OddError):
             self.submit().run(lambda token: not self.raises_soon(token) or None)
 
     def change_grammar(self) -> None:
@@ -284,7 +284,7 @@ class LoopActor(Actor):
     async def grouped(self) -> None:
         async def fails() -> None:
             await asyncio.sleep(self.rng.random() * 0.02)
-            raise Odd
+            raise OddError
 
         with contextlib.suppress(ExceptionGroup):
             async with asyncio.TaskGroup() as group:

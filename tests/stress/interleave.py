@@ -35,7 +35,7 @@ def engine_of(world: World, rng: random.Random) -> Engine:
 
 
 def interleave(world: World, rng: random.Random, timeout_s: float = 60) -> Ledger:
-    """Run one; raises on the first thing that does not hold. A hang ends the process, with stacks."""
+    """Run one; raises on what does not hold. A hang ends the process, with all stacks."""
     ledger = Ledger()
     watchdog = threading.Timer(timeout_s, _hung)
     watchdog.daemon = True

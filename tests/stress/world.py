@@ -79,11 +79,9 @@ class World:
         small = Image(rng.integers(0, 256, (24, 24, 3), np.uint8))
         wide = Image(rng.integers(0, 256, (20, 70, 3), np.uint8))
         sound = AudioFrame(rng.normal(0, 0.1, 4000).astype(np.float32), 16000)
-        for parts in (["Look: ", small, " well?"], [small, wide], [wide, "and", sound, "?"]):
-            prompts.append(
-                Prompt.of_messages(self.model, [Message("user", parts)], media=self.media)
-            )
-        return prompts
+        media = (["Look: ", small, " well?"], [small, wide], [wide, "and", sound, "?"])
+        messages = [[Message("user", parts)] for parts in media]
+        return prompts + [Prompt.of_messages(self.model, m, media=self.media) for m in messages]
 
     def _make_adapters(self) -> list[AdapterSet]:
         pair = lora_pair("blk.0.attn_q.weight", tiny.WIDTH, tiny.WIDTH, size=0.3)
