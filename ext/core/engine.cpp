@@ -179,6 +179,9 @@ void Engine::run() {
 
 // An abort inside the backend, or no memory: the state is unknown, so nothing may run on it again.
 void Engine::give_up(const Error & error) {
+    if (closing_) {
+        return; // an evaluation that was stopped; all requests end with another error presently
+    }
     {
         const std::lock_guard lock(queue_mutex_);
         broken_ = error;

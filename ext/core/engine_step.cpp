@@ -4,6 +4,7 @@
 #include "guard.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace mullama {
 
@@ -61,6 +62,7 @@ void Engine::take_turn() {
     const std::shared_ptr<const AdapterSet> next = other->request().adapters;
     apply(context_.get(), *model_, next ? *next : none);
     applied_ = next;
+    plan_due_ = true;
     steps_in_turn_ = 0;
     next_turn_ = static_cast<size_t>(other - slots_.data()) + 1;
 }
@@ -93,7 +95,9 @@ bool Engine::step_media(Slot & slot, int32_t budget) {
         llama_set_causal_attn(context_.get(), true);
     }
     if (result != 0) {
-        end(slot, Finish::error, Error(Errc::decode, "llama.cpp failed on a medium, code " + std::to_string(result)));
+        if (!closing_) {
+            end(slot, Finish::error, Error(Errc::decode, "llama.cpp failed on a medium, code " + std::to_string(result)));
+        }
         return true;
     }
     slot.advance(rows);
@@ -228,6 +232,7 @@ bool Engine::step_text(int32_t prefill_budget) {
 
 int32_t Engine::process() {
     ++steps_;
+    const auto planning = std::exchange(plan_due_, false) ? lock_adapter_lists() : std::unique_lock<std::mutex>();
     return guarded(Errc::decode, model_->path(), [&] {
         const int32_t result = llama_process(context_.get(), LLAMA_PROCESS_TYPE_DECODE, batch_.get());
         return result == 0 && speculation_ && !speculation_->evaluated(batch_) ? -1 : result;
