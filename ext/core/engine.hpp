@@ -127,6 +127,7 @@ class Engine {
     size_t next_media_ = 0;           // engine thread: whose medium comes next
     uint64_t clock_ = 0;              // engine thread: admissions so far
     std::shared_ptr<const AdapterSet> applied_; // engine thread: null: none
+    bool plan_due_ = true;            // engine thread: the next batch plans its graph
     size_t next_turn_ = 0;            // engine thread
     int32_t steps_in_turn_ = 0;       // engine thread: with these adapters
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mullama_media import Completion, Engine, SamplingParams, StreamConfig, TokenStream
+from mullama_media.engine import AdapterSet, LoraAdapter
 from mullama_media.errors import (
     CallbackError,
     EngineClosedError,
@@ -159,7 +160,7 @@ class BlockingActor(Actor):
         ways: list[Callable[[], object]] = [
             *(self.read_all, self.read_slowly, self.read_some_and_cancel, self.read_some_and_drop),
             *(self.drop_unread, self.cancel_from_elsewhere, self.several, self.exact, self.exact),
-            *(self.with_callback, self.change_grammar, self.look_around),
+            *(self.with_callback, self.change_grammar, self.look_around, self.load_adapter),
         ]
         for _ in range(self.deeds):
             try:
@@ -234,6 +235,15 @@ class BlockingActor(Actor):
             for n, _ in enumerate(stream):
                 if n % 3 == 0:
                     stream.set_grammar(self.rng.choice([None, *self.world.grammars]))
+
+    def load_adapter(self) -> None:
+        """One of its own, while others plan their graphs; gone before its request has ended."""
+        adapter = LoraAdapter.load(self.world.model, self.world.lora_file)
+        prompt, sampling, config, _ = self.request()
+        adapters = AdapterSet(((adapter, self.rng.random()),))
+        stream = self.ledger.note(self.engine.submit(prompt, sampling, config, adapters=adapters))
+        del adapter, adapters
+        next(stream, None)
 
     def look_around(self) -> None:
         assert self.engine.counters.requests >= 0

@@ -43,6 +43,7 @@ class World:
     prompts: list[Prompt] = field(init=False)
     alone: list[Completion] = field(init=False)
     adapters: list[AdapterSet] = field(init=False)
+    lora_file: Path = field(init=False)
     grammars: list[Grammar] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -85,7 +86,8 @@ class World:
 
     def _make_adapters(self) -> list[AdapterSet]:
         pair = lora_pair("blk.0.attn_q.weight", tiny.WIDTH, tiny.WIDTH, size=0.3)
-        lora = LoraAdapter.load(self.model, write_lora(self.folder / "lora.gguf", pair))
+        self.lora_file = write_lora(self.folder / "lora.gguf", pair)
+        lora = LoraAdapter.load(self.model, self.lora_file)
         push = np.random.default_rng(1).normal(0, 0.2, (1, tiny.WIDTH)).astype(np.float32)
         control = ControlVector(dict(enumerate(push, 1)))
         return [
