@@ -1,5 +1,7 @@
 #include "speculation.hpp"
 
+#include "adapter.hpp"
+
 #include "guard.hpp"
 #include "log.hpp"
 
