@@ -54,6 +54,20 @@ void check_types(const GgufFile & file) {
     }
 }
 
+// ggml checks what it adds to a variance while it computes, too.
+void check_epsilons(const GgufFile & file) {
+    for (int64_t id = 0; id < gguf_get_n_kv(file.get()); ++id) {
+        const std::string key = gguf_get_key(file.get(), id);
+        if (!key.ends_with("epsilon") && !key.ends_with("_eps")) {
+            continue;
+        }
+        const float value = file.real(key.c_str()).value_or(0.0F);
+        if (!std::isfinite(value) || value < 0) {
+            throw file.fail(key + " is " + std::to_string(value));
+        }
+    }
+}
+
 using Names = std::set<std::string, std::less<>>;
 
 // Upstream takes many tensors if they are there, and then uses some of them anyway.
@@ -115,10 +129,6 @@ void check_tower(const GgufFile & file, const Names & names, const std::string &
         throw file.fail(prefix + "embedding_length " + std::to_string(*width) + " is not a multiple of its " +
                         std::to_string(*heads) + " heads");
     }
-    const std::string epsilon = prefix + "attention.layer_norm_epsilon";
-    if (const float value = file.real(epsilon.c_str()).value_or(0.0F); !std::isfinite(value) || value < 0) {
-        throw file.fail(epsilon + " is " + std::to_string(value));
-    }
     const uint32_t blocks = std::min<uint32_t>(file.number((prefix + "block_count").c_str()).value_or(0), 4096);
     for (uint32_t block = 0; block < blocks; ++block) {
         check_attention(file, names, modality.substr(0, 1) + ".blk." + std::to_string(block) + ".");
@@ -139,6 +149,7 @@ void check_model_file(const std::string & path) {
                         "Pass it as mmproj beside its language model");
     }
     check_types(file);
+    check_epsilons(file);
 }
 
 void check_mmproj_file(const std::string & path, int32_t n_embd) {
@@ -153,6 +164,7 @@ void check_mmproj_file(const std::string & path, int32_t n_embd) {
         throw file.fail("it holds neither a vision nor an audio encoder");
     }
     check_types(file);
+    check_epsilons(file);
     Names names;
     for (const GgufTensor & tensor : file.tensors()) {
         names.insert(tensor.name);

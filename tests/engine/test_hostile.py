@@ -4,7 +4,17 @@ import asyncio
 
 import pytest
 
-from mullama_media import Engine, EngineParams, Message, Model, Prompt, StreamConfig, Tool, ToolCall
+from mullama_media import (
+    Engine,
+    EngineParams,
+    Media,
+    Message,
+    Model,
+    Prompt,
+    StreamConfig,
+    Tool,
+    ToolCall,
+)
 from mullama_media.engine import LoraAdapter
 from mullama_media.errors import (
     AnswerFormatError,
@@ -112,6 +122,83 @@ def test_bytes_of_a_file_that_are_not_utf8_do_not_hide_its_error(small, tmp_path
     path.write_bytes(gguf_header.serialise(file))
     with pytest.raises(ModelLoadError, match="\ufffd\ufffd"):
         LoraAdapter.load(small, path)
+
+
+@pytest.fixture(scope="module")
+def header(tmp_path_factory):
+    """The tiny mmproj and model, taken apart."""
+    folder = tmp_path_factory.mktemp("header")
+    files = {"mmproj": tiny.write_mmproj(folder / "p"), "model": tiny.write_model(folder / "m")}
+    return {name: file.read_bytes() for name, file in files.items()}
+
+
+def changed(path, data, change):
+    file = gguf_header.parse(data)
+    change(file)
+    gguf_header.lay_out(file)
+    path.write_bytes(gguf_header.serialise(file))
+    return path
+
+
+def without(name):
+    def change(file):
+        file.tensors = [tensor for tensor in file.tensors if tensor.name != name]
+
+    return change
+
+
+def with_type(name, kind):
+    def change(file):
+        (tensor,) = (tensor for tensor in file.tensors if tensor.name == name)
+        tensor.kind = kind
+
+    return change
+
+
+def with_field(key, value):
+    def change(file):
+        (field,) = (field for field in file.fields if field.key == key)
+        field.value = value
+
+    return change
+
+
+I8, Q8_0, Q8_1, BF16 = 24, 8, 9, 30
+EPSILON = b"clip.audio.attention.layer_norm_epsilon"
+BAD_MMPROJ = [
+    (without(b"a.position_embd.weight"), "lacks a.position_embd"),
+    (without(b"a.blk.0.attn_k.weight"), "lacks a.blk.0.attn_k"),
+    (without(b"v.blk.0.attn_q.weight"), "lacks v.blk.0.attn_q"),
+    (without(b"v.patch_embd.weight"), "lacks v.patch_embd"),
+    (with_type(b"v.blk.0.attn_v.weight", I8), "type i8"),
+    (with_type(b"a.blk.0.attn_q.bias", Q8_0), "must be f32"),
+    (with_type(b"a.post_ln.bias", BF16), "must be f32"),
+    (with_field(EPSILON, -1.0), "epsilon is -1"),
+    (with_field(EPSILON, float("nan")), "epsilon is .*nan"),
+    (with_field(b"clip.audio.block_count", 0), "block_count is 0"),
+]
+BAD_MODELS = [
+    (with_type(b"blk.0.attn_v.weight", I8), "type i8"),
+    (with_type(b"blk.1.ffn_down.weight", Q8_1), "type q8_1"),
+    (with_type(b"blk.1.ffn_norm.weight", BF16), "must be f32"),
+    (with_field(b"llama.attention.layer_norm_rms_epsilon", -1.0), "epsilon is -1"),
+]
+
+
+@pytest.mark.parametrize(("change", "reason"), BAD_MMPROJ, ids=lambda x: x if str(x) == x else "")
+def test_an_mmproj_that_llama_cpp_would_not_survive_is_refused(
+    small, header, tmp_path, change, reason
+):
+    path = changed(tmp_path / "bad.gguf", header["mmproj"], change)
+    with pytest.raises(ModelLoadError, match=reason):
+        Media.load(small, path)
+
+
+@pytest.mark.parametrize(("change", "reason"), BAD_MODELS, ids=lambda x: x if str(x) == x else "")
+def test_a_model_that_llama_cpp_would_not_survive_is_refused(header, tmp_path, change, reason):
+    path = changed(tmp_path / "bad.gguf", header["model"], change)
+    with pytest.raises(ModelLoadError, match=reason):
+        Model.load(path)
 
 
 class ClosedMeanwhile(Engine):

@@ -354,7 +354,7 @@ def test_closing_in_the_middle_of_a_medium_is_no_failure(tmp_path):
     for n in range(30):
         engine = Engine(small, params, media=media)
         stream = engine.submit(prompt, GREEDY)
-        wait_until(lambda engine=engine: engine.counters.media_encoded > n)
+        wait_until(lambda engine=engine, n=n: engine.counters.media_encoded > n)
         engine.close()
         with pytest.raises(EngineClosedError):
             stream.result()

@@ -171,7 +171,7 @@ def mutated(data: bytes, rng: random.Random) -> bytes:
     for _ in range(rng.choice([1, 1, 1, 2, 2, 3, 6])):
         rng.choice([_in_field, _in_field, _in_field, _in_tensor, _in_tensor, _in_file])(file, rng)
     if rng.random() < 0.5:
-        _lay_out(file)
+        lay_out(file)
     try:
         out = serialise(file)
     except (OverflowError, ValueError, TypeError):
@@ -309,7 +309,7 @@ BLOCKS = {
 }
 
 
-def _lay_out(file: File) -> None:
+def lay_out(file: File) -> None:
     """Right offsets and enough data for what the tensors now say, so that the loader goes on."""
     at = 0
     for tensor in file.tensors:
