@@ -20,7 +20,7 @@ namespace jinja {
 namespace {
 
 constexpr int most_depth = 400;            // statements within statements; 1 to 2 KiB of stack each
-constexpr int64_t most_steps = 5'000'000;  // statements executed for one rendering
+constexpr int64_t most_steps = 500'000;    // statements executed for one rendering
 constexpr int64_t most_range = 100'000;    // numbers in one range()
 
 // One statement under way on this thread.

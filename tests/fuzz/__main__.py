@@ -24,7 +24,7 @@ from tests.fuzz.target import HOMES, available, keep
 from tests.fuzz.worker import work
 
 ROUND_S = 120.0  # a worker's life
-HANG_S = 60.0
+HANG_S = 300.0
 REASONS = {70: "error", 71: "slow", 72: "leak", -signal.SIGABRT: "abort", -signal.SIGSEGV: "crash"}
 
 

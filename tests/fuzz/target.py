@@ -16,7 +16,7 @@ class Target(Protocol):
     """A fuzzer's parts. Made in the process that runs it; `folder` is for its files."""
 
     slow_s: float
-    """An input that takes longer is a finding"""
+    """An input that takes more of the processor is a finding"""
 
     def __init__(self, folder: Path) -> None: ...
 
