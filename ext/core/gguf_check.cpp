@@ -34,18 +34,17 @@ bool holds(std::string_view text, std::string_view part) { return text.find(part
 // ggml finds out while it computes, on a thread of its own, and aborts.
 bool is_added(const GgufTensor & tensor) {
     const std::string & name = tensor.name;
-    return name.ends_with(".bias") || (tensor.rows() == 1 && name.ends_with("norm.weight")) ||
-           (tensor.rows() == 1 && (holds(name, ".ln1.") || holds(name, ".ln2.") || holds(name, "_ln."))) ||
-           name == "v.class_embd";
+    return name.ends_with(".bias") || (tensor.rows() == 1 && holds(name, "norm")) || name == "v.class_embd";
 }
 
-void check_types(const GgufFile & file) {
+// rows: whether every tensor of a single row is of that kind, as in an mmproj.
+void check_types(const GgufFile & file, bool rows) {
     for (const GgufTensor & tensor : file.tensors()) {
         const std::string type = ggml_type_name(tensor.type);
         if (!is_weight_type(tensor.type)) {
             throw file.fail(tensor.name + " is of type " + type + ", with which nothing can be computed");
         }
-        if (is_added(tensor) && tensor.type != GGML_TYPE_F32) {
+        if ((is_added(tensor) || (rows && tensor.rows() == 1)) && tensor.type != GGML_TYPE_F32) {
             throw file.fail(tensor.name + " is of type " + type + " and must be f32");
         }
         if (tensor.size == 0) {
@@ -90,6 +89,14 @@ void demand(const GgufFile & file, const Names & names, std::initializer_list<co
     }
 }
 
+void demand_f32(const GgufFile & file, const char * name) {
+    const int64_t id = gguf_find_tensor(file.get(), name);
+    if (id >= 0 && gguf_get_tensor_type(file.get(), id) != GGML_TYPE_F32) {
+        throw file.fail(std::string(name) + " is of type " + ggml_type_name(gguf_get_tensor_type(file.get(), id)) +
+                        " and must be f32");
+    }
+}
+
 std::string projector_of(const GgufFile & file, const std::string & modality) {
     const std::string shared = file.text("clip.projector_type");
     return shared.empty() ? file.text(("clip." + modality + ".projector_type").c_str()) : shared;
@@ -107,11 +114,15 @@ void check_form(const GgufFile & file, const Names & names, const std::string & 
             throw file.fail("clip.audio.block_count is 0");
         }
         demand(file, names, {"a.position_embd.weight", "a.blk.0.ln1.weight", "a.blk.0.ln2.weight"});
+        demand_f32(file, "a.position_embd.weight");
     }
     if (modality == "vision" &&
         is_one_of(projector, {"mlp", "ldp", "ldpv2", "resampler", "gemma3", "idefics3", "pixtral", "internvl", "llama4",
                               "lfm2", "kimivl", "qwen2vl_merger", "qwen2.5vl_merger", "nemotron_v2_vl"})) {
         demand(file, names, {"v.patch_embd.weight"});
+    }
+    if (modality == "vision" && projector == "nemotron_v2_vl") {
+        demand_f32(file, "v.position_embd.weight"); // others take rows out of it, of any type
     }
 }
 
@@ -148,7 +159,7 @@ void check_model_file(const std::string & path) {
         throw file.fail("it is an mmproj (a vision or audio projector), not a language model",
                         "Pass it as mmproj beside its language model");
     }
-    check_types(file);
+    check_types(file, false);
     check_epsilons(file);
 }
 
@@ -163,7 +174,7 @@ void check_mmproj_file(const std::string & path, int32_t n_embd) {
     if (!vision && !audio && !file.flag("clip.has_llava_projector")) {
         throw file.fail("it holds neither a vision nor an audio encoder");
     }
-    check_types(file);
+    check_types(file, true);
     check_epsilons(file);
     Names names;
     for (const GgufTensor & tensor : file.tensors()) {

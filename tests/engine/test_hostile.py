@@ -108,6 +108,7 @@ def test_half_a_surrogate_pair_is_refused_everywhere(small):
         lambda: Prompt.of_messages(small, [Message(HALF, ["x"])]),
         lambda: Prompt.of_messages(small, [Message("user", ["x"])], template_args={HALF: 1}),
         lambda: small.tokenize(HALF),
+        lambda: Prompt.of_messages(small, [Message("user", ["x"])]).parse(HALF),
         lambda: StreamConfig(stop=(HALF,)),
         lambda: Tool(HALF),
     ):
@@ -173,6 +174,8 @@ BAD_MMPROJ = [
     (with_type(b"v.blk.0.attn_v.weight", I8), "type i8"),
     (with_type(b"a.blk.0.attn_q.bias", Q8_0), "must be f32"),
     (with_type(b"a.post_ln.bias", BF16), "must be f32"),
+    (with_type(b"mm.a.norm_pre.weight", Q8_0), "must be f32"),
+    (with_type(b"v.position_embd.weight", Q8_0), "must be f32"),
     (with_field(EPSILON, -1.0), "epsilon is -1"),
     (with_field(EPSILON, float("nan")), "epsilon is .*nan"),
     (with_field(b"clip.audio.block_count", 0), "block_count is 0"),

@@ -91,6 +91,11 @@ class _Grammars:
 
 
 class Gbnf(_Grammars):
+    def seeds(self) -> Sequence[bytes]:
+        rng = random.Random(0)
+        whole = [Grammar.json_schema(schemas.schema(rng, depth=2)).text for _ in range(20)]
+        return [*(text.encode() for text in whole), *super().seeds()]
+
     def read(self, data: bytes) -> Grammar:
         return Grammar.gbnf(data)
 
