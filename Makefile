@@ -20,7 +20,8 @@ conformance: setup
 	@.venv/bin/python -m tests.conformance
 
 sanitize: setup
-	@scripts/sanitize.sh
+	@scripts/sanitize.sh address
+	@scripts/sanitize.sh thread
 
 clean:
 	rm -rf build .venv

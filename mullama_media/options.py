@@ -23,7 +23,7 @@ from typing import Any, TypeVar
 
 from mullama_media.errors import InvalidOptionError
 
-__all__ = ["describe", "from_mapping", "from_toml", "option", "options", "replace"]
+__all__ = ["describe", "from_mapping", "from_toml", "is_unicode", "option", "options", "replace"]
 
 T = TypeVar("T")
 
@@ -201,9 +201,16 @@ def _fit(value: Any, hint: Any) -> Any:
     origin = typing.get_origin(hint) or hint
     if origin is tuple:
         return _fit_tuple(value, typing.get_args(hint))
+    if origin is str and isinstance(value, str):
+        return value if is_unicode(value) else _NO_FIT
     if isinstance(value, origin) and (origin is bool or not isinstance(value, bool)):
         return value
     return _NO_FIT
+
+
+def is_unicode(text: str) -> bool:
+    """Whether it has no half of a surrogate pair, which no UTF-8 can hold."""
+    return text.isascii() or not any("\ud800" <= char <= "\udfff" for char in text)
 
 
 def _fit_tuple(value: Any, kinds: tuple[Any, ...]) -> Any:

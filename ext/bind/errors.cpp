@@ -32,10 +32,10 @@ const char * class_of(Errc code) {
 
 nb::object python_error_of(const Error & error) {
     const auto or_none = [](const std::string & text) -> nb::object {
-        return text.empty() ? nb::none() : nb::object(nb::str(text.c_str()));
+        return text.empty() ? nb::none() : nb::cast(text);
     };
     nb::object type = nb::module_::import_("mullama_media.errors").attr(class_of(error.code));
-    return type(error.what(), nb::arg("where") = or_none(error.where), nb::arg("hint") = or_none(error.hint));
+    return type(std::string(error.what()), nb::arg("where") = or_none(error.where), nb::arg("hint") = or_none(error.hint));
 }
 
 void bind_errors() {

@@ -31,12 +31,22 @@ std::shared_ptr<Medium> audio_of(const Samples & samples) {
     return medium;
 }
 
+// What a caller wrote; throws where it is no text.
+std::string text_of(const nb::handle & from, const char * where) {
+    std::string text;
+    if (!nb::try_cast(from, text)) {
+        throw Error(Errc::invalid_option,
+                    nb::isinstance<nb::str>(from) ? "half of a surrogate pair is not a character" : "it is not a text", where);
+    }
+    return text;
+}
+
 // A list of str and Medium.
 std::vector<PromptPart> parts_of(const nb::list & parts, bool parse_special) {
     std::vector<PromptPart> out;
     for (const nb::handle part : parts) {
         if (nb::isinstance<nb::str>(part)) {
-            out.push_back({nb::cast<std::string>(part), parse_special, nullptr});
+            out.push_back({text_of(part, "prompt"), parse_special, nullptr});
         } else {
             out.push_back({"", false, nb::cast<std::shared_ptr<Medium>>(part)});
         }
@@ -44,14 +54,13 @@ std::vector<PromptPart> parts_of(const nb::list & parts, bool parse_special) {
     return out;
 }
 
-template <class T> void read(const nb::handle & from, const char * name, T & to) {
-    to = nb::cast<T>(from[nb::str(name)]);
-}
+template <class T> void read(const nb::handle & from, const char * name, T & to) { to = nb::cast<T>(from[nb::str(name)]); }
+void read(const nb::handle & from, const char * name, std::string & to) { to = text_of(from[nb::str(name)], name); }
 
 std::vector<ChatToolCall> calls_of(const nb::handle & calls) {
     std::vector<ChatToolCall> out;
     for (const nb::handle call : calls) {
-        out.push_back({nb::cast<std::string>(call[0]), nb::cast<std::string>(call[1]), nb::cast<std::string>(call[2])});
+        out.push_back({text_of(call[0], "tool_calls"), text_of(call[1], "tool_calls"), text_of(call[2], "tool_calls")});
     }
     return out;
 }
@@ -71,13 +80,15 @@ PromptMessage message_of(const nb::handle & message) {
 ChatOptions options_of(const nb::dict & options) {
     ChatOptions out;
     read(options, "enable_thinking", out.enable_thinking);
-    read(options, "kwargs", out.kwargs);
+    for (const auto [key, value] : nb::cast<nb::dict>(options["kwargs"])) {
+        out.kwargs[text_of(key, "template_args")] = text_of(value, "template_args");
+    }
     read(options, "tool_choice", out.tool_choice);
     read(options, "parallel_tool_calls", out.parallel_tool_calls);
     read(options, "reasoning_format", out.reasoning_format);
     read(options, "template_text", out.template_text);
     for (const nb::handle tool : options["tools"]) {
-        out.tools.push_back({nb::cast<std::string>(tool[0]), nb::cast<std::string>(tool[1]), nb::cast<std::string>(tool[2])});
+        out.tools.push_back({text_of(tool[0], "tools"), text_of(tool[1], "tools"), text_of(tool[2], "tools")});
     }
     return out;
 }

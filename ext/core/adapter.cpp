@@ -16,12 +16,6 @@ namespace mullama {
 
 namespace {
 
-// llama.cpp keeps a list of adapters in the model, without a lock.
-std::mutex & registry_mutex() {
-    static std::mutex mutex;
-    return mutex;
-}
-
 size_t mix(size_t seed, size_t value) { return seed ^ (value + 0x9E3779B97F4A7C15ULL + (seed << 6) + (seed >> 2)); }
 
 size_t hash_of(const std::vector<float> & values) {
@@ -44,7 +38,20 @@ int32_t layer_of(const std::string & name) {
 
 constexpr int32_t most_layers = 4096;
 
+// So that reading the file, which holds the lock, is a copy out of memory.
+void warm(const std::string & path) {
+    std::ifstream in(path, std::ios::binary);
+    std::vector<char> block(1 << 20);
+    while (in.read(block.data(), static_cast<std::streamsize>(block.size()))) {
+    }
+}
+
 } // namespace
+
+std::unique_lock<std::mutex> lock_adapter_lists() {
+    static std::mutex mutex;
+    return std::unique_lock(mutex);
+}
 
 std::shared_ptr<const LoraAdapter> LoraAdapter::load(std::shared_ptr<const Model> model, const std::string & path) {
     const LoraSummary summary = check_lora_file(path, *model);
@@ -53,8 +60,9 @@ std::shared_ptr<const LoraAdapter> LoraAdapter::load(std::shared_ptr<const Model
     adapter->alpha_ = summary.alpha;
     adapter->n_tensors_ = summary.n_tensors;
     adapter->size_bytes_ = summary.size_bytes;
+    warm(path);
     const LogScope log;
-    const std::lock_guard lock(registry_mutex());
+    const auto lock = lock_adapter_lists();
     adapter->adapter_ =
         guarded(Errc::model_load, path, [&] { return llama_adapter_lora_init(model->get(), path.c_str()); });
     if (adapter->adapter_ == nullptr) {
@@ -66,7 +74,7 @@ std::shared_ptr<const LoraAdapter> LoraAdapter::load(std::shared_ptr<const Model
 
 LoraAdapter::~LoraAdapter() {
     if (adapter_ != nullptr) {
-        const std::lock_guard lock(registry_mutex());
+        const auto lock = lock_adapter_lists();
         llama_adapter_lora_free(adapter_);
     }
 }

@@ -9,6 +9,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <utility>
 #include <vector>
@@ -91,6 +92,11 @@ class AdapterSet : public Shared<AdapterSet> {
     std::vector<std::pair<std::shared_ptr<const LoraAdapter>, float>> loras_; // ordered, no scale 0
     std::shared_ptr<const ControlVector> control_;
 };
+
+// llama.cpp keeps a list of a model's adapters in the model, without a lock, and reads it wherever it
+// plans a context's graph: when the context is made, and in its first batch after apply(). Hold this
+// meanwhile; an adapter that is being loaded holds it too.
+std::unique_lock<std::mutex> lock_adapter_lists();
 
 // Makes the context use exactly this set from its next batch on. Keep the set for as long: the
 // context only points to it. Not cheap (the next batch plans its graph anew): call it when the set

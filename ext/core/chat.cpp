@@ -2,6 +2,8 @@
 
 #include "chat_generic.hpp"
 #include "error.hpp"
+#include "template_check.hpp"
+#include "text.hpp"
 
 #include "llama.h"
 
@@ -11,6 +13,8 @@
 namespace mullama {
 
 namespace {
+
+constexpr int32_t most_nesting = 300; // of JSON: upstream reads it by recursion
 
 common_chat_msg to_upstream(const ChatMessage & message) {
     common_chat_msg out;
@@ -23,6 +27,9 @@ common_chat_msg to_upstream(const ChatMessage & message) {
         }
     }
     for (const ChatToolCall & call : message.tool_calls) {
+        if (nesting(call.arguments) > most_nesting) {
+            throw Error(Errc::invalid_option, "its arguments are nested too deeply", call.name);
+        }
         out.tool_calls.push_back({call.name, call.arguments, call.id});
     }
     out.reasoning_content = message.reasoning;
@@ -132,6 +139,9 @@ ChatRendered render_generic(const common_chat_templates * own, const std::vector
 ChatAnswer ChatFormat::parse(const std::string & text, bool partial) const {
     ChatAnswer answer;
     try {
+        if (parser->parse_tool_calls && nesting(text) > most_nesting) {
+            throw std::runtime_error("it is nested too deeply");
+        }
         const common_chat_msg message = common_chat_parse(text, partial, *parser);
         answer.content = message.content;
         answer.reasoning = message.reasoning_content;
@@ -156,13 +166,18 @@ ChatTemplate::~ChatTemplate() = default;
 std::unique_ptr<ChatTemplate> ChatTemplate::of(const llama_model * model, const std::string & text) {
     std::unique_ptr<ChatTemplate> chat(new ChatTemplate);
     const std::string whose = text.empty() ? "the model's chat template" : "the chat template";
-    if (text.empty() && llama_model_chat_template(model, nullptr) == nullptr) {
+    const char * own = llama_model_chat_template(model, nullptr);
+    if (text.empty() && own == nullptr) {
         chat->problem_ = "the model carries no chat template";
         return chat;
     }
     chat->add_bos_ = llama_vocab_get_add_bos(llama_model_get_vocab(model));
     chat->add_eos_ = llama_vocab_get_add_eos(llama_model_get_vocab(model));
     try {
+        check_template(text.empty() ? own : text);
+        if (const char * for_tools = llama_model_chat_template(model, "tool_use"); text.empty() && for_tools != nullptr) {
+            check_template(for_tools);
+        }
         chat->templates_.reset(common_chat_templates_init(model, text).release());
         chat->available_ = true;
     } catch (const std::exception & error) {

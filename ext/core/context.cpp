@@ -1,5 +1,6 @@
 #include "context.hpp"
 
+#include "adapter.hpp"
 #include "guard.hpp"
 #include "log.hpp"
 
@@ -15,6 +16,7 @@ llama_context_params stoppable_params(const Model & model, const EngineParams & 
 
 llama_context_ptr make_context(const Model & model, const EngineParams & params, const std::atomic<bool> & closing) {
     const LogScope log;
+    const auto lock = lock_adapter_lists();
     llama_context_ptr context(guarded(Errc::model_load, model.path(), [&] {
         return llama_init_from_model(model.get(), stoppable_params(model, params, closing));
     }));

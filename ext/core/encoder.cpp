@@ -87,6 +87,8 @@ void Encoder::run() {
             rows = media_->encode(chunks);
         } catch (const Error & thrown) {
             error = thrown;
+        } catch (const std::exception & thrown) {
+            error = Error(Errc::decode, std::string("the encoder failed: ") + thrown.what(), media_->path());
         }
         const double ms = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
         lock.lock();

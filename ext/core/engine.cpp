@@ -188,24 +188,21 @@ EngineCounters Engine::counters() const {
 }
 
 void Engine::run() {
+    const Guard guard; // nothing that is called from here may end the process
     while (!closing_) {
-        const auto due = commands_.take();
-        drop_ended();
-        for (const auto & command : due) {
-            command->run();
-        }
-        admit();
         bool worked = false;
         try {
+            const auto due = commands_.take();
+            drop_ended();
+            for (const auto & command : due) {
+                command->run();
+            }
+            admit();
             worked = timed_step();
         } catch (const Error & error) {
-            // An abort inside the backend: its state is unknown, so nothing may run on it again.
-            {
-                const std::lock_guard lock(queue_mutex_);
-                broken_ = error;
-            }
-            fail_all(error);
-            commands_.close(error);
+            give_up(error);
+        } catch (const std::exception & error) {
+            give_up(Error(Errc::decode, std::string("the engine failed: ") + error.what(), model_->path()));
         }
         ring();
         if (!worked) {
@@ -217,26 +214,38 @@ void Engine::run() {
     ring();
 }
 
+// An abort inside the backend, or no memory: the state is unknown, so nothing may run on it again.
+void Engine::give_up(const Error & error) {
+    if (closing_) {
+        return; // an evaluation that was stopped; all requests end with another error presently
+    }
+    {
+        const std::lock_guard lock(queue_mutex_);
+        broken_ = error;
+    }
+    fail_all(error);
+    commands_.close(error);
+}
+
 void Engine::admit() {
     while (std::any_of(slots_.begin(), slots_.end(), [](const Slot & slot) { return slot.idle(); })) {
-        std::unique_ptr<Request> request;
         {
             const std::lock_guard lock(queue_mutex_);
             for (Slot & slot : slots_) {
                 queue_.charge(slot.client(), slot.take_cost());
             }
-            request = queue_.take([this](const Request & candidate) {
+            admitting_ = queue_.take([this](const Request & candidate) {
                 const auto open = [&](const Slot & slot) { return open_to(slot, candidate); };
                 return std::any_of(slots_.begin(), slots_.end(), open) && !worth_waiting(candidate);
             });
         }
-        if (!request) {
+        if (!admitting_) {
             return;
         }
         Prefix prefix;
-        Slot * slot = prepare_slot(*request, &prefix);
+        Slot * slot = prepare_slot(*admitting_, &prefix);
         reused_tokens_ += static_cast<uint64_t>(prefix.rows);
-        slot->admit(std::move(request), prefix, ++clock_, *model_);
+        slot->admit(std::move(admitting_), prefix, ++clock_, *model_);
         if (speculation_) {
             speculation_->begin(slot->seq(), slot->history());
         }
@@ -319,6 +328,9 @@ void Engine::fail_all(const Error & error) {
     {
         const std::lock_guard lock(queue_mutex_);
         waiting = queue_.take_if([](const Request &) { return true; });
+    }
+    if (admitting_) {
+        waiting.push_back(std::move(admitting_));
     }
     for (auto & request : waiting) {
         end(std::move(request), Finish::error, error);

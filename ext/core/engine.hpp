@@ -172,6 +172,7 @@ class Engine {
     void announce(const Stream & stream);
     void ring(); // what was announced in this step
     void fail_all(const Error & error);
+    void give_up(const Error & error);
     int32_t process(bool states = false);
 
     void check_memory() const; // that there is a cache
@@ -205,10 +206,12 @@ class Engine {
     bool learned_positions_ = false; // as many as it was trained with, and no more
 
     std::vector<Slot> slots_;         // engine thread
+    std::unique_ptr<Request> admitting_; // engine thread: between queue and slot
     std::vector<std::shared_ptr<Bell>> bells_; // engine thread: of the loops with news in this step
     size_t next_media_ = 0;           // engine thread: whose medium comes next
     uint64_t clock_ = 0;              // engine thread: admissions so far
     std::shared_ptr<const AdapterSet> applied_; // engine thread: null: none
+    bool plan_due_ = true;            // engine thread: the next batch plans its graph
     size_t next_turn_ = 0;            // engine thread
     int32_t steps_in_turn_ = 0;       // engine thread: with these adapters
 

@@ -4,6 +4,7 @@
 #include "guard.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace mullama {
 
@@ -88,6 +89,7 @@ void Engine::take_turn() {
     const std::shared_ptr<const AdapterSet> next = other->acting();
     apply(context_.get(), *model_, next ? *next : none);
     applied_ = next;
+    plan_due_ = true;
     steps_in_turn_ = 0;
     next_turn_ = static_cast<size_t>(other - slots_.data()) + 1;
 }
@@ -124,7 +126,9 @@ bool Engine::step_media(Slot & slot, int32_t budget) {
         llama_set_causal_attn(context_.get(), true);
     }
     if (result != 0) {
-        end(slot, Finish::error, Error(Errc::decode, "llama.cpp failed on a medium, code " + std::to_string(result)));
+        if (!closing_) {
+            end(slot, Finish::error, Error(Errc::decode, "llama.cpp failed on a medium, code " + std::to_string(result)));
+        }
         return true;
     }
     prefill_rows_ += static_cast<uint64_t>(rows);
@@ -279,6 +283,7 @@ bool Engine::step_text(int32_t prefill_budget) {
 // states: of every row of the batch, instead of what generation needs.
 int32_t Engine::process(bool states) {
     ++steps_;
+    const auto planning = std::exchange(plan_due_, false) ? lock_adapter_lists() : std::unique_lock<std::mutex>();
     return guarded(Errc::decode, model_->path(), [&] {
         if (params_.pooling != "off") {
             llama_set_embeddings(context_.get(), states);

@@ -4,6 +4,7 @@
 
 #include "error.hpp"
 
+#include <new>
 #include <string>
 #include <utility>
 
@@ -25,7 +26,7 @@ class BackendAbort : public std::runtime_error {
     using std::runtime_error::runtime_error;
 };
 
-// Runs fn under a Guard and reports an abort as Error(code). What upstream had allocated below the
+// Runs fn under a Guard and reports an abort, or an exception of upstream's, as Error(code). What upstream had allocated below the
 // aborting frame may leak; the object being built must not be used again.
 template <class F> auto guarded(Errc code, const std::string & where, F && fn) {
     const Guard guard;
@@ -33,6 +34,12 @@ template <class F> auto guarded(Errc code, const std::string & where, F && fn) {
         return std::forward<F>(fn)();
     } catch (const BackendAbort & abort) {
         throw Error(code, std::string("llama.cpp refused the input: ") + abort.what(), where);
+    } catch (const Error &) {
+        throw;
+    } catch (const std::bad_alloc &) {
+        throw Error(code, "there is not enough memory", where);
+    } catch (const std::exception & error) {
+        throw Error(code, std::string("llama.cpp failed: ") + error.what(), where);
     }
 }
 

@@ -156,6 +156,9 @@ std::vector<std::vector<float>> Media::encode(const std::vector<const PromptChun
     for (size_t i = 0; i < count; ++i) {
         const size_t size = static_cast<size_t>(chunks[i]->n_tokens) * static_cast<size_t>(model_->n_embd_inp());
         const float * rows = mtmd_batch_get_output_embd(batch.get(), chunks[i]->media.get());
+        if (rows == nullptr) {
+            throw Error(Errc::decode, "llama.cpp returned no embeddings", path_);
+        }
         out.emplace_back(rows, rows + size);
     }
     return out;

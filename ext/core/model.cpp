@@ -11,6 +11,8 @@ namespace mullama {
 
 namespace {
 
+constexpr size_t most_text = 1 << 30; // bytes; upstream counts in 32 bits
+
 bool on_progress(float fraction, void * user) {
     auto * progress = static_cast<LoadProgress *>(user);
     progress->fraction.store(fraction, std::memory_order_relaxed);
@@ -83,10 +85,15 @@ std::map<std::string, std::string> Model::metadata() const {
 }
 
 std::vector<llama_token> Model::tokenize(std::string_view text, bool add_special, bool parse_special) const {
+    if (text.size() > most_text) {
+        throw Error(Errc::invalid_option, "a text of " + std::to_string(text.size()) + " bytes is too long", "text");
+    }
     std::vector<llama_token> tokens(text.size() + 2);
     const auto run = [&] {
-        return llama_tokenize(vocab(), text.data(), static_cast<int32_t>(text.size()), tokens.data(),
-                              static_cast<int32_t>(tokens.size()), add_special, parse_special);
+        return guarded(Errc::model_load, path_, [&] {
+            return llama_tokenize(vocab(), text.data(), static_cast<int32_t>(text.size()), tokens.data(),
+                                  static_cast<int32_t>(tokens.size()), add_special, parse_special);
+        });
     };
     int32_t count = run();
     if (count < 0) {
@@ -100,8 +107,10 @@ std::vector<llama_token> Model::tokenize(std::string_view text, bool add_special
 std::string Model::detokenize(const std::vector<llama_token> & tokens, bool special) const {
     std::string text(tokens.size() * 8 + 16, '\0');
     const auto run = [&] {
-        return llama_detokenize(vocab(), tokens.data(), static_cast<int32_t>(tokens.size()), text.data(),
-                                static_cast<int32_t>(text.size()), /*remove_special=*/false, special);
+        return guarded(Errc::model_load, path_, [&] {
+            return llama_detokenize(vocab(), tokens.data(), static_cast<int32_t>(tokens.size()), text.data(),
+                                    static_cast<int32_t>(text.size()), /*remove_special=*/false, special);
+        });
     };
     int32_t length = run();
     if (length < 0) {
@@ -113,11 +122,14 @@ std::string Model::detokenize(const std::vector<llama_token> & tokens, bool spec
 }
 
 const TokenTable & Model::token_table() const {
-    std::call_once(table_once_, [this] { table_ = std::make_unique<TokenTable>(vocab()); });
+    std::call_once(table_once_, [this] {
+        table_ = guarded(Errc::model_load, path_, [this] { return std::make_unique<TokenTable>(vocab()); });
+    });
     return *table_;
 }
 
 std::string Model::piece(llama_token token, bool special) const {
+    const Guard guard;
     char small[64];
     int32_t length = llama_token_to_piece(vocab(), token, small, sizeof(small), 0, special);
     if (length >= 0) {

@@ -50,6 +50,7 @@ Probe::Probe(std::shared_ptr<const Model> model, int32_t max_tokens, int32_t thr
     };
     raw.cb_eval_user_data = this;
     const LogScope log;
+    const auto lock = lock_adapter_lists();
     context_.reset(
         guarded(Errc::model_load, model_->path(), [&] { return llama_init_from_model(model_->get(), raw); }));
     if (!context_) {
@@ -87,7 +88,9 @@ ProbeResult Probe::run(const std::vector<llama_token> & tokens, const AdapterSet
         }
     }
     adapters.check(*model_);
+    std::unique_lock<std::mutex> planning;
     if (!(adapters == adapters_)) {
+        planning = lock_adapter_lists();
         apply(context_.get(), *model_, adapters);
         adapters_ = adapters;
     }

@@ -1,5 +1,7 @@
 #include "speculation.hpp"
 
+#include "adapter.hpp"
+
 #include "guard.hpp"
 #include "log.hpp"
 
@@ -46,6 +48,7 @@ Speculation::Speculation(const SpeculativeParams & params, llama_context * targe
             const Model & drafter = draft_ ? *draft_ : model;
             llama_context_params own = like;
             own.ctx_type = params.kind == "mtp" ? LLAMA_CONTEXT_TYPE_MTP : LLAMA_CONTEXT_TYPE_DEFAULT;
+            const auto lock = lock_adapter_lists();
             context_.reset(guarded(Errc::model_load, drafter.path(),
                                    [&] { return llama_init_from_model(drafter.get(), own); }));
             if (!context_) {

@@ -149,4 +149,26 @@ std::string TextStream::flush() {
     return out + regex_->flush();
 }
 
+int32_t nesting(std::string_view text) {
+    // Read in three ways, since what stands in quotes cannot be told from broken text: quotes as
+    // JSON has them, the other way round, and none at all.
+    int32_t depth[3] = {};
+    int32_t most = 0;
+    bool quoted = false;
+    for (size_t i = 0; i < text.size(); ++i) {
+        const char c = text[i];
+        if (c == '\\') {
+            ++i;
+        } else if (c == '"') {
+            quoted = !quoted;
+        } else if (c == '[' || c == '{' || c == ']' || c == '}') {
+            for (int32_t * at : {&depth[quoted ? 1 : 0], &depth[2]}) {
+                *at = std::max(*at + (c == '[' || c == '{' ? 1 : -1), 0);
+                most = std::max(most, *at);
+            }
+        }
+    }
+    return most;
+}
+
 } // namespace mullama

@@ -3,6 +3,7 @@
 
 #include "regex.hpp"
 
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -43,6 +44,10 @@ size_t incomplete_utf8(std::string_view text);
 
 // The first character of text, which is valid and not empty, and its length in bytes.
 std::pair<char32_t, size_t> first_char(std::string_view text);
+
+// How deep brackets stand within brackets in text that may be JSON, whole or broken, at most: text in
+// quotes does not hide any.
+int32_t nesting(std::string_view text);
 
 // Bytes at the end of text that begin one of the strings but do not complete it: the most of any.
 size_t begun(const std::vector<std::string> & strings, std::string_view text);

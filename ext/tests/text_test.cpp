@@ -61,3 +61,16 @@ TEST(what_could_begin_a_stop_string_is_held_back) {
     CHECK(stream.stopped_by() == "\nUser:");
     CHECK(stream.push("more").empty());
 }
+
+TEST(nesting_is_not_hidden_by_quotes) {
+    CHECK(nesting("no brackets") == 0);
+    CHECK(nesting(R"({"a": [1, {"b": []}], "c": []})") == 4);
+    CHECK(nesting("[][][]") == 1);
+    CHECK(nesting("]]]][") == 1);
+    std::string sly = "\"";
+    for (int i = 0; i < 100; ++i) {
+        sly += R"({"}":)";
+    }
+    CHECK(nesting(sly) == 100);
+    CHECK(nesting(sly.substr(1)) == 100);
+}

@@ -310,19 +310,20 @@ class Engine(Embedder):
 
     def _begin(self, start: Callable[[], T], *, here: bool) -> concurrent.futures.Future[T]:
         """Call `start`; on a worker thread if it takes long (not `here`) and a loop runs."""
-        if self.closed:
-            raise EngineClosedError("the engine is closed", hint="Make a new one")
+        self._check_open()
         if not here and _in_event_loop():
-            return self._get_workers().submit(start)
+            with self._lock:
+                self._check_open()  # again: `close` has been or will be here for the workers
+                if self._workers is None:
+                    self._workers = concurrent.futures.ThreadPoolExecutor(2, "mullama-prepare")
+                return self._workers.submit(start)
         done: concurrent.futures.Future[T] = concurrent.futures.Future()
         done.set_result(start())
         return done
 
-    def _get_workers(self) -> concurrent.futures.ThreadPoolExecutor:
-        with self._lock:
-            if self._workers is None:
-                self._workers = concurrent.futures.ThreadPoolExecutor(2, "mullama-prepare")
-            return self._workers
+    def _check_open(self) -> None:
+        if self.closed:
+            raise EngineClosedError("the engine is closed", hint="Make a new one")
 
     def __enter__(self) -> Self:
         return self

@@ -13,7 +13,8 @@ from typing import Any
 
 from mullama_media.engine.native import core
 from mullama_media.engine.params import MediaParams, ModelParams
-from mullama_media.errors import ModelLoadError
+from mullama_media.errors import InvalidOptionError, ModelLoadError
+from mullama_media.options import is_unicode
 
 __all__ = ["Media", "Model", "TensorInfo"]
 
@@ -194,7 +195,12 @@ class Model:
             add_special: add the tokens the model wants at the start and end.
             parse_special: read control tokens such as `<|im_end|>` in the text as such. Leave it
                 off for text from outside.
+
+        Raises:
+            InvalidOptionError: half of a surrogate pair, which is no character.
         """
+        if not is_unicode(text):
+            raise InvalidOptionError("half of a surrogate pair is not a character", where="text")
         return list(self._native.tokenize(text, add_special, parse_special))
 
     def detokenize(self, tokens: Sequence[int], *, special: bool = False) -> str:

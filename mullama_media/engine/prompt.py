@@ -19,8 +19,9 @@ from mullama_media.engine.tools import (
     one_of,
     with_ids,
 )
-from mullama_media.errors import MediaError, ModelCapabilityError
+from mullama_media.errors import InvalidOptionError, MediaError, ModelCapabilityError
 from mullama_media.frames import AudioFrame, Image
+from mullama_media.options import is_unicode
 
 __all__ = ["Message", "Part", "Prompt"]
 
@@ -177,7 +178,10 @@ class Prompt:
 
         Raises:
             AnswerFormatError: a whole answer is not in the format of the template and tools.
+            InvalidOptionError: half of a surrogate pair, which is no character.
         """
+        if not is_unicode(text):
+            raise InvalidOptionError("half of a surrogate pair is not a character", where="text")
         content, reasoning, calls = self._native.parse(text, partial)
         made = tuple(ToolCall(name, arguments, call_id) for call_id, name, arguments in calls)
         return with_ids(Answer(content, reasoning, made), [] if call_ids is None else call_ids)

@@ -380,3 +380,24 @@ def test_media_and_text_run_beside_each_other(engine, model, media, story):
     assert [c.text for c in together] == [alone, singles[0].text, singles[1].text, alone]
     assert singles[0].timings.encode_ms > 0
     assert together[1].timings.encode_ms == 0  # remembered
+
+
+def test_closing_in_the_middle_of_a_medium_is_no_failure(tmp_path):
+    """Evaluations are stopped wherever they are; what its requests see is that it closed."""
+    import numpy as np
+
+    from mullama_media import Image, Media, Model
+    from tests import tiny
+
+    small = Model.load(tiny.write_model(tmp_path / "tiny.gguf"))
+    media = Media.load(small, tiny.write_mmproj(tmp_path / "mmproj.gguf", audio=False))
+    pictures = [Image(np.full((24, 24, 3), n, np.uint8)) for n in range(40)]
+    prompt = Prompt.of_parts(small, [*pictures, "x"], media=media)
+    params = EngineParams(n_ctx=256, n_parallel=1, n_batch=1, threads=1)
+    for n in range(30):
+        engine = Engine(small, params, media=media)
+        stream = engine.submit(prompt, GREEDY)
+        wait_until(lambda engine=engine, n=n: engine.counters.media_encoded > n)
+        engine.close()
+        with pytest.raises(EngineClosedError):
+            stream.result()

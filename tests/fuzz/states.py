@@ -1,11 +1,8 @@
-"""Throw broken and made-up states at an engine.
-
-    python -m tests.fuzz.states [SECONDS] [SEED]
+"""Broken and made-up states of sessions.
 
 Whatever comes in is refused with one of the errors of `Engine.load_session`, or taken up; the
 engine answers as before either way, and what was taken up can be used, cut and saved again. Most
-inputs are signed anew, so that the checksum does not keep them from what lies behind it. An input
-that breaks this is kept in the corpus folder (*.state), which is tried first the next time.
+inputs are signed anew, so that the checksum does not keep them from what lies behind it.
 """
 
 from __future__ import annotations
@@ -14,9 +11,7 @@ import contextlib
 import functools
 import random
 import struct
-import sys
 import tempfile
-import time
 from pathlib import Path
 
 from mullama_media import Engine, EngineParams, Model, Prompt, SamplingParams, StreamConfig
@@ -24,8 +19,6 @@ from mullama_media.engine.native import core
 from mullama_media.errors import ContextOverflowError, InvalidOptionError, StateError
 from tests.made import write_tiny
 
-CORPUS = Path(__file__).parent / "corpus"
-SLOW_S = 5.0
 ODD = [0, 1, 2, 7, 255, 256, 2**16, 2**24, 2**30, 2**31 - 1, 2**31, 2**32 - 2, 2**32 - 1]
 SIZE_AT = 16  # of the field that holds the length of the whole
 
@@ -81,7 +74,6 @@ def fuzz_one(data: bytes, which: Engine | None = None) -> bool:
     """One input; raises when the promise is broken. Returns whether it was taken up."""
     which = which or engine()
     right = expected(which)
-    began = time.monotonic()
     taken = True
     try:
         with which.load_session(data) as session:
@@ -99,7 +91,6 @@ def fuzz_one(data: bytes, which: Engine | None = None) -> bool:
     except (StateError, ContextOverflowError, InvalidOptionError):
         taken = False
     assert answer(which) == right, "it changed an answer that has nothing to do with it"
-    assert time.monotonic() - began < SLOW_S, "slow"
     return taken
 
 
@@ -128,26 +119,19 @@ def mutated(data: bytes, rng: random.Random) -> bytes:
     return bytes(out)
 
 
-def run(seconds: float, seed: int, architectures=("llama", "gemma3", "falcon-h1")) -> int:
-    """Returns how many inputs were tried. Raises on the first that breaks the promise."""
-    rng = random.Random(seed)
-    for file in sorted(CORPUS.glob("*.state")):
-        fuzz_one(file.read_bytes())
-    tried = 0
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        which = engine(rng.choice(architectures))
-        data = mutated(rng.choice(seeds(which)), rng)
-        try:
-            fuzz_one(data, which)
-        except Exception:
-            (CORPUS / f"{abs(hash(data)):x}.state").write_bytes(data)
-            raise
-        tried += 1
-    return tried
+class State:
+    """On engines with three kinds of memory; each refuses the states of the others."""
 
+    slow_s = 15.0
 
-if __name__ == "__main__":
-    seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 60
-    seed = int(sys.argv[2]) if len(sys.argv) > 2 else random.randrange(2**32)
-    print(f"seed {seed}: {run(seconds, seed)} inputs, none broke anything")
+    def __init__(self, folder: Path) -> None:
+        self._engines = [engine(name) for name in ("llama", "gemma3", "falcon-h1")]
+
+    def seeds(self) -> list[bytes]:
+        return [seed for which in self._engines for seed in seeds(which)]
+
+    def mutated(self, data: bytes, rng: random.Random) -> bytes:
+        return mutated(data, rng)
+
+    def fuzz_one(self, data: bytes) -> bool:
+        return any([fuzz_one(data, which) for which in self._engines])

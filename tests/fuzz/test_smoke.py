@@ -1,15 +1,17 @@
-from tests.fuzz import grammars, states
+import random
+
+import pytest
+
+from tests.fuzz.target import available, kept, make
 
 
-def test_three_seconds_break_nothing():
-    assert grammars.run(3, seed=1) > 100
-
-
-def test_three_seconds_of_states_break_nothing():
-    assert states.run(3, seed=1) > 20
-
-
-def test_good_states_are_taken_up():
-    for architecture in ("llama", "gemma3", "falcon-h1"):
-        which = states.engine(architecture)
-        assert all(states.fuzz_one(seed, which) for seed in states.seeds(which))
+@pytest.mark.parametrize("name", available())
+def test_what_once_broke_it_and_some_new_inputs_do_no_harm(name, tmp_path):
+    target = make(name, tmp_path)
+    for _, data in kept(name):
+        target.fuzz_one(data)
+    rng = random.Random(1)
+    seeds = target.seeds()
+    assert any(target.fuzz_one(data) for data in seeds)
+    for _ in range(60):
+        target.fuzz_one(target.mutated(rng.choice(seeds), rng))

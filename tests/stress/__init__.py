@@ -1,0 +1,1 @@
+"""Random interleavings of everything callers may do to an engine at once."""
