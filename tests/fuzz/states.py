@@ -134,4 +134,5 @@ class State:
         return mutated(data, rng)
 
     def fuzz_one(self, data: bytes) -> bool:
-        return any([fuzz_one(data, which) for which in self._engines])
+        taken = [fuzz_one(data, which) for which in self._engines]
+        return any(taken)
