@@ -18,6 +18,7 @@ LEVELS = {
     "engine": 2,
     "hub": 3,
     "io": 3,
+    "speech": 3,
     "multimodal": 4,
     "cli": 6,
     "testing": 7,
