@@ -313,9 +313,9 @@ class Engine:
     def load(self, source: StateSource, *, adapters: Sequence[AdapterSet] = ()) -> Loaded:
         """Fill idle sequences with what `save` (or a session) wrote, the last used first.
 
-        Everyone's prompts then begin where these agree with them. `n_parallel` may differ; what finds no idle
-        sequence is left out. Load only what you trust: what a file claims to be the cache of a
-        text is used for that text.
+        Everyone's prompts then begin where these agree with them. `n_parallel` may differ; what
+        finds no idle sequence is left out. Load only what you trust: what a file claims to be the
+        cache of a text is used for that text.
 
         Args:
             source: a file, or bytes.
