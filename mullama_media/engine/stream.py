@@ -317,8 +317,8 @@ class TokenStream:
                 self._subscribe(asyncio.get_running_loop())
             while not self._buffer and self._completion is None:
                 if self._news:
-                    self._news = False
                     self._collect()
+                    self._news = bool(self._buffer)  # behind tokens the end may wait already
                 else:
                     self._waiter = asyncio.get_running_loop().create_future()
                     await self._waiter

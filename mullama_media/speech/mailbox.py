@@ -33,6 +33,12 @@ class Mailbox(Generic[T]):
     def __len__(self) -> int:
         return len(self._items)
 
+    @property
+    def drained(self) -> bool:
+        """Whether it is closed and everything was taken."""
+        with self._changed:
+            return self._closed and not self._items
+
     def put(self, item: T) -> None:
         """Add an item. Blocks while the mailbox is full, until `unbind`."""
         with self._changed:

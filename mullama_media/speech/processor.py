@@ -69,6 +69,7 @@ class StreamingAudioProcessor:
                 ...
 
     Iterate it for every event, blocking or with `async for`; read by one thread or task at a time.
+    Iterating starts it, and after `stop` gives what is left.
     Events wait in a bounded queue: a reader that is away for long makes the queue fill, then the
     source's ring, and what is dropped there comes as a `Discontinuity`. Nothing is lost uncounted.
     Other methods are thread-safe.
@@ -169,14 +170,18 @@ class StreamingAudioProcessor:
         return chain is not None and chain.speaking
 
     def __iter__(self) -> Iterator[StreamEvent]:
-        self.start()
+        self._start_unless_unread()
         while (event := self._mailbox.take()) is not None:
             yield event
 
     async def __aiter__(self) -> AsyncIterator[StreamEvent]:
-        await asyncio.to_thread(self.start)
+        await asyncio.to_thread(self._start_unless_unread)
         while (event := await self._mailbox.take_async()) is not None:
             yield event
+
+    def _start_unless_unread(self) -> None:
+        if self._thread is None or self._mailbox.drained:
+            self.start()
 
     def utterances(self) -> Iterator[Utterance]:
         """Of the events only these. Blocks."""
