@@ -171,7 +171,7 @@ void Engine::guess(std::vector<Output> * outputs) {
     const auto sequences = static_cast<int32_t>(outputs->size());
     const int32_t share = sequences == 0 ? 0 : params_.n_batch / sequences - 1;
     for (const Output & output : *outputs) {
-        const int32_t most = std::min({params_.speculative.draft_max, share, output.slot->room(n_ctx_)});
+        const int32_t most = std::min({output.slot->worth_guessing(params_.speculative.draft_max), share, output.slot->room(n_ctx_)});
         if (most > 0) {
             guesses.push_back({output.slot->seq(), output.slot->position(), output.slot->next_token(),
                                &output.slot->history(), most, {}});
@@ -214,6 +214,7 @@ void Engine::check(const Output & output) {
     if (output.guess.empty()) {
         return;
     }
+    slot.guessed(accepted, output.guess.size(), params_.speculative.draft_max);
     if (accepted < output.guess.size()) {
         llama_memory_seq_rm(llama_get_memory(context_.get()), seq, slot.trace().positions(), -1);
         speculation_->keep_until(seq, slot.trace().positions());

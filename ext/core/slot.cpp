@@ -29,6 +29,7 @@ void Slot::admit(std::unique_ptr<Request> request, const Prefix & prefix, uint64
     asked_.clear();
     tokens_.clear();
     went_back_ = false;
+    guess_limit_ = 0;
     admitted_ = Clock::now();
     timings_ = {};
     timings_.queue_ms = ms_between(request_->submitted, admitted_);
@@ -137,6 +138,14 @@ int32_t Slot::alike_rows() const {
 void Slot::lost(int32_t from, int32_t rows) {
     if (adapters_.from > from) {
         adapters_.from = std::max(from, adapters_.from - rows);
+    }
+}
+
+void Slot::guessed(size_t accepted, size_t guessed, int32_t most) {
+    if (accepted == guessed) {
+        guess_limit_ = std::min(most, worth_guessing(most) * 2);
+    } else if (accepted == 0) {
+        guess_limit_ = std::max(1, worth_guessing(most) / 2);
     }
 }
 

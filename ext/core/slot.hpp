@@ -7,6 +7,7 @@
 #include "request.hpp"
 #include "trace.hpp"
 
+#include <algorithm>
 #include <atomic>
 #include <deque>
 #include <memory>
@@ -81,6 +82,9 @@ class Slot {
     // Tokens that may be guessed: what context, limits and stream take beside the next one.
     int32_t room(int32_t n_ctx) const;
     void count_guess(size_t guessed, size_t accepted);
+    // Guess as many as lately were right: wrong ones cost time.
+    int32_t worth_guessing(int32_t most) const { return guess_limit_ > 0 ? std::min(guess_limit_, most) : most; }
+    void guessed(size_t accepted, size_t guessed, int32_t most);
     // The sequence's text: of the prompt, and generated and evaluated since.
     const std::vector<llama_token> & history() const { return history_; }
     int32_t prompt_rows() const { return request_->prompt->n_tokens; }
@@ -137,6 +141,7 @@ class Slot {
     llama_token next_ = 0;
     std::vector<llama_token> history_;
     bool went_back_ = false;
+    int32_t guess_limit_ = 0; // 0: none yet
     std::vector<TokenEvent> echo_;    // the tokens of the prompt's text, if the reader wants them
     size_t echo_chunk_ = 0;           // of those, where chunk() begins
     std::vector<float> asked_;        // the model's own logits, while asking()

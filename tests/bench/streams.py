@@ -1,7 +1,10 @@
 """Eight answers at once, token by token, beside `llama-server -np 8`; and what Python costs."""
 
 import asyncio
+import os
 import statistics
+import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -51,7 +54,33 @@ async def ours(engine: Engine, prompts: list[str]) -> tuple[float, float]:
     return count / (time.perf_counter() - began), 1e6 * cost / count
 
 
+async def empty_wakeup() -> float:
+    """Microseconds a loop pays on this machine to be woken by a descriptor and wake one task."""
+    loop, bell, wakeups = asyncio.get_running_loop(), os.eventfd(0, os.EFD_NONBLOCK), 200
+    waiter = loop.create_future()
+    loop.add_reader(bell, lambda: (os.read(bell, 8), waiter.set_result(None)))
+
+    def ring() -> None:
+        for _ in range(wakeups):
+            time.sleep(0.01)
+            os.eventfd_write(bell, 1)
+
+    thread = threading.Thread(target=ring)
+    thread.start()
+    cpu = time.thread_time()
+    for _ in range(wakeups):
+        await waiter
+        waiter = loop.create_future()
+    cost = time.thread_time() - cpu
+    thread.join()
+    loop.remove_reader(bell)
+    os.close(bell)
+    return 1e6 * cost / wakeups
+
+
 def main() -> None:
+    if sys.platform == "linux":
+        print(f"an empty wake-up of asyncio costs {asyncio.run(empty_wakeup()):.0f} us here")
     binaries = upstream.build("llama-server", native=True)
     files = hub.resolve("smollm2:135m")
     params = EngineParams(n_parallel=max(STREAMS), n_ctx=N_CTX)
