@@ -91,6 +91,8 @@ class Actor:
             client=rng.choice(["", "a", "b"]),
             overflow=rng.choice(["stop", "shift"]),
         )
+        if config.max_tokens is None:  # not both: that answer would have no end
+            config = config.with_overflow("stop")
         extra: dict[str, Any] = {}
         kind = rng.random()
         if kind < 0.15:
