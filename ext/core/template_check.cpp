@@ -19,6 +19,7 @@ constexpr int most_blocks = 100;   // {% if %} and its kind, likewise
 constexpr int most_branches = 500; // {% elif %} in all
 constexpr int most_tokens = 5000;  // in one tag
 constexpr int most_prefixes = 100; // not, - and ternary else in one tag
+constexpr size_t most_digits = 7;  // of a number: 'a' * 100000000 is a lot of memory
 
 constexpr std::array<std::string_view, 5> block_names{"if", "for", "macro", "call", "filter"};
 
@@ -46,6 +47,10 @@ class Nesting {
                 set_ = false;
                 break;
             case token::identifier: word(now.value); break;
+            case token::numeric_literal:
+                demand(now.value.size() > most_digits && now.value.find('.') == std::string::npos ? 1 : 0, 0,
+                       "digits in a number");
+                break;
             default: break;
         }
         ++tokens_;
@@ -72,7 +77,7 @@ class Nesting {
     }
     static void demand(int count, int most, const char * what) {
         if (count > most) {
-            throw std::runtime_error("it has more than " + std::to_string(most) + " " + what);
+            throw std::runtime_error(std::string("it has too many ") + what);
         }
     }
 

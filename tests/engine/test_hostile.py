@@ -53,6 +53,7 @@ HOSTILE = {
     "branches": "{% if x %}" + "{% elif y %}" * 20000 + "{% endif %}",
     "a sum": "{{ " + "1 + " * 50000 + "1 }}",
     "attributes": "{{ x" + ".y" * 50000 + " }}",
+    "a long text": "{{ 'a' * 100000000 }}",
     "a long range": "{% for i in range(10000000000) %}{% endfor %}",
     "ranges in ranges": "{% for i in range(9999) %}" * 2 + "{{ i }}" + "{% endfor %}" * 2,
 }
