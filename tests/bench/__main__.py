@@ -1,22 +1,23 @@
-"""`make bench`, or `python -m tests.bench NAME...`: figures beside a peer, in pairs taken in turn.
+"""`make bench`, or `python -m tests.bench [NAME [ARGUMENT...]]`: figures beside a peer.
 
-Prints medians and ratios; asserts nothing, since machines differ and are shared.
+Pairs are taken in turn. Prints medians and ratios; asserts nothing, since machines differ and are
+shared.
 """
 
-import argparse
 import importlib
-from pathlib import Path
+import sys
 
-NAMES = sorted(p.stem for p in Path(__file__).parent.glob("*.py") if not p.stem.startswith("_"))
+NAMES = ["single", "streams", "stall", "guesses", "media", "ring", "audio"]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument("names", nargs="*", choices=[*NAMES, []], help="all without any")
-    for name in parser.parse_args().names or NAMES:
+    wanted, arguments = sys.argv[1:2], sys.argv[2:]
+    if wanted and wanted[0] not in NAMES:
+        sys.exit(f"{__doc__}\nNAME: {', '.join(NAMES)}")
+    for name in wanted or NAMES:
         module = importlib.import_module(f"tests.bench.{name}")
         print(f"== {name}: {module.__doc__.splitlines()[0]}", flush=True)
-        module.main()
+        module.main(*arguments)
 
 
 if __name__ == "__main__":

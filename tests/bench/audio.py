@@ -300,13 +300,12 @@ TABLES = {
 }
 
 
-def main() -> None:
-    wanted = sys.argv[1:] or list(TABLES)
-    for name in wanted:
+def main(*names: str) -> None:
+    for name in names or TABLES:
         if name not in TABLES:
             sys.exit(f"there is no table {name!r}; there are {', '.join(TABLES)}")
         TABLES[name]()
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])

@@ -83,8 +83,7 @@ def throughput() -> None:
     print(f"a block of 20 ms in and out of the ring from Python: {each * 1e6:.1f} us")
 
 
-def main() -> None:
-    seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 60.0
+def main(seconds: str = "60") -> None:
     throughput()
     if reason := pulse.missing():
         sys.exit(reason)
@@ -95,10 +94,10 @@ def main() -> None:
         try:
             refresh()
             for capture in ("native", "python"):
-                record(capture, seconds)
+                record(capture, float(seconds))
         finally:
             server.kill()
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])
