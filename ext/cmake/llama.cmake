@@ -151,8 +151,6 @@ target_link_libraries(mullama_llama PUBLIC mtmd llama ggml vendor::nlohmann vend
 if(NOT CCACHE)
   target_precompile_headers(mullama_llama PRIVATE ${common}/chat.h ${common}/json-schema-to-grammar.h
     ${common}/log.h <algorithm> <regex> <unordered_map>)
-  target_precompile_headers(llama PRIVATE ${LLAMA_CPP_DIR}/src/models/models.h)
-  target_precompile_headers(mtmd PRIVATE ${LLAMA_CPP_DIR}/tools/mtmd/models/models.h)
 endif()
 if(NOT MSVC AND NOT MULLAMA_SANITIZE)
   foreach(source ${common_sources} ${LLAMA_CHAT_PARSERS_SOURCES})
