@@ -9,6 +9,7 @@
 
 #include <cmath>
 #include <cstdint>
+#include <ctime>
 #include <limits>
 #include <memory>
 #include <stdexcept>
@@ -20,18 +21,21 @@ namespace jinja {
 namespace {
 
 constexpr int most_depth = 400;            // statements within statements; 1 to 2 KiB of stack each
-constexpr int64_t most_steps = 500'000;    // statements executed for one rendering
+constexpr double most_seconds = 1.0;         // of the processor, for one rendering; templates take milliseconds
 constexpr int64_t most_range = 100'000;    // numbers in one range()
 
 // One statement under way on this thread.
 class Step {
   public:
     Step() {
-        steps_ = depth_ == 0 ? 0 : steps_;
+        if (depth_ == 0) {
+            steps_ = 0;
+            began_ = seconds();
+        }
         if (depth_ >= most_depth) {
             throw std::runtime_error("the template calls itself too deeply");
         }
-        if (++steps_ > most_steps) {
+        if (++steps_ % 256 == 0 && seconds() - began_ > most_seconds) {
             throw std::runtime_error("the template takes too long");
         }
         ++depth_;
@@ -41,12 +45,25 @@ class Step {
     Step & operator=(const Step &) = delete;
 
   private:
+    // Of this thread where the system tells, so that a busy machine changes nothing.
+    static double seconds() {
+#ifdef CLOCK_THREAD_CPUTIME_ID
+        timespec now{};
+        clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+        return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) * 1e-9;
+#else
+        return static_cast<double>(std::clock()) / CLOCKS_PER_SEC;
+#endif
+    }
+
     static thread_local int depth_;
     static thread_local int64_t steps_;
+    static thread_local double began_;
 };
 
 thread_local int Step::depth_ = 0;
 thread_local int64_t Step::steps_ = 0;
+thread_local double Step::began_ = 0;
 
 int64_t int_at(const func_args & args, size_t index, int64_t otherwise) {
     const value given = args.count() > index ? args.get_pos(index) : mk_val<value_undefined>();

@@ -55,7 +55,11 @@ HOSTILE = {
     "attributes": "{{ x" + ".y" * 50000 + " }}",
     "a long text": "{{ 'a' * 100000000 }}",
     "a long range": "{% for i in range(10000000000) %}{% endfor %}",
-    "ranges in ranges": "{% for i in range(9999) %}" * 2 + "{{ i }}" + "{% endfor %}" * 2,
+    "ranges in ranges": "{% if messages[0].content == 'hi' %}"  # not while upstream tries it out
+    + "{% for i in range(9999) %}" * 2
+    + "{{ i }}"
+    + "{% endfor %}" * 2
+    + "{% endif %}",
 }
 
 
