@@ -113,7 +113,7 @@ NUMBERS = [0, 1, 2, 3, 7, 8, 9, 31, 32, 33, 100, 159, 160, 161, 3000]
 class Prompts:
     """Messages or parts, prompt, a few tokens, and the answer parsed."""
 
-    slow_s = 10.0
+    slow_s = 40.0  # upstream tries a template out some 16 times, and each try may take a second
 
     def __init__(self, folder: Path) -> None:
         self.model = Model.load(tiny.write_model(folder / "tiny.gguf"))
