@@ -3,8 +3,8 @@
 Upstream answers each prompt alone. Both sides use the model's weights and a KV cache in 32 bits,
 without flash attention: then rounding hardly depends on how rows are batched. Quantized kernels
 round activations to 8 bits, which makes a difference in the last bit (one row and several rows have
-different kernels) into 0.1 of a logit, and turns near ties, of upstream with itself too. A
-difference is printed with the margin between the two tokens, so that a tie can be told from an error.
+different kernels) into 0.1 of a logit, and turns near ties, of upstream with itself too. Where
+tokens differ, the margin between the two is printed, so that a tie can be told from an error.
 """
 
 import tempfile
