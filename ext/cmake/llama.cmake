@@ -147,7 +147,7 @@ if(MULLAMA_SANITIZE STREQUAL "thread")
 endif()
 target_link_libraries(mullama_llama PUBLIC mtmd llama ggml vendor::nlohmann vendor::sheredom)
 # Reading the headers is most of the work here, and little of the code is worth much optimising:
-# together this halves the time. ccache cannot see through precompiled headers.
+# together this saves about half of it. ccache cannot see through precompiled headers.
 if(NOT CCACHE)
   target_precompile_headers(mullama_llama PRIVATE ${common}/chat.h ${common}/json-schema-to-grammar.h
     ${common}/log.h <algorithm> <regex> <unordered_map>)
