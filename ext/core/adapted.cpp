@@ -5,19 +5,6 @@
 
 namespace mullama {
 
-namespace {
-
-std::vector<llama_token> rows_of(const Prompt & prompt) {
-    std::vector<llama_token> rows;
-    for (const PromptChunk & chunk : prompt.chunks) {
-        rows.insert(rows.end(), chunk.tokens.begin(), chunk.tokens.end());
-        rows.resize(rows.size() + static_cast<size_t>(chunk.n_tokens) - chunk.tokens.size(), -1);
-    }
-    return rows;
-}
-
-} // namespace
-
 bool same_set(const AdapterSet * a, const AdapterSet * b) {
     static const AdapterSet none;
     return (a != nullptr ? *a : none) == (b != nullptr ? *b : none);
@@ -46,7 +33,7 @@ Adapted adapted(std::shared_ptr<const AdapterSet> set, const Model & model, cons
             always.push_back(lora);
         } else if (activated != nullptr) {
             throw Error(Errc::model_capability, "a request can have one activated LoRA, and this is a second",
-                        lora.first->path());
+                        lora.first->path(), "Leave one of them out, or make two requests");
         } else {
             activated = lora.first.get();
         }
@@ -55,7 +42,7 @@ Adapted adapted(std::shared_ptr<const AdapterSet> set, const Model & model, cons
         return {nullptr, std::move(set), 0};
     }
     auto before = std::make_shared<const AdapterSet>(always, set->control());
-    const std::vector<llama_token> rows = rows_of(prompt);
+    const std::vector<llama_token> rows = prompt.row_tokens();
     const std::vector<llama_token> call = activated->invocation_tokens();
     const auto found = std::find_end(rows.begin(), rows.end(), call.begin(), call.end());
     if (found == rows.end()) {

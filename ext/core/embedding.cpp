@@ -27,15 +27,6 @@ std::string pooling_of_file(const Model & model) {
                 "Choose one: mean and last are usual for decoders");
 }
 
-std::vector<llama_token> tokens_of(const Prompt & prompt) {
-    std::vector<llama_token> out;
-    for (const PromptChunk & chunk : prompt.chunks) {
-        out.insert(out.end(), chunk.tokens.begin(), chunk.tokens.end());
-        out.resize(out.size() + static_cast<size_t>(chunk.n_tokens) - chunk.tokens.size(), -1);
-    }
-    return out;
-}
-
 } // namespace
 
 std::string pooling_of(const Model & model, const std::string & asked) {
@@ -63,12 +54,12 @@ Pooler::Pooler(Pooling kind, int32_t width, const Prompt & prompt, const Embeddi
                         std::to_string(dimensions_),
                     "EmbeddingParams.dimensions");
     }
-    out_.tokens = tokens_of(prompt);
+    out_.tokens = prompt.row_tokens();
     out_.width = dimensions_;
 }
 
 Pooler::Pooler(int32_t width, const Prompt & prompt) : kind_(Pooling::rank), width_(width), dimensions_(width) {
-    out_.tokens = tokens_of(prompt);
+    out_.tokens = prompt.row_tokens();
     out_.width = width;
 }
 

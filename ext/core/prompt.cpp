@@ -80,6 +80,15 @@ bool holds_control_tokens(const Model & model, const std::string & text) {
     return model.tokenize(text, false, true) != model.tokenize(text, false, false);
 }
 
+std::vector<llama_token> Prompt::row_tokens() const {
+    std::vector<llama_token> rows;
+    for (const PromptChunk & chunk : chunks) {
+        rows.insert(rows.end(), chunk.tokens.begin(), chunk.tokens.end());
+        rows.resize(rows.size() + static_cast<size_t>(chunk.n_tokens) - chunk.tokens.size(), -1);
+    }
+    return rows;
+}
+
 const std::vector<llama_token> & Prompt::shown_tokens() const {
     static const std::vector<llama_token> none;
     return format ? format->shown : none;

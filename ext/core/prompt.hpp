@@ -18,6 +18,7 @@ struct Prompt : public Shared<Prompt> {
     bool has_media = false;
     std::shared_ptr<const ChatFormat> format; // of messages: how the answer to them is written
 
+    std::vector<llama_token> row_tokens() const; // one a row; -1 for each of a medium
     // Control tokens whose names are part of the answer's text.
     const std::vector<llama_token> & shown_tokens() const;
 };
