@@ -29,7 +29,7 @@ if [ -f .venv/mullama.state ] && [ "$(cat .venv/mullama.state)" = "$state" ]; th
 pip="env PIP_DISABLE_PIP_VERSION_CHECK=1 .venv/bin/python -m pip"
 echo "setup: installing build tools"
 $pip install -q --upgrade "pip>=23.1" "scikit-build-core>=1.1" "nanobind>=3.1,<4" cmake ninja 2>&1 | grep -v '^WARNING: Location' || true
-echo "setup: building (about 10 minutes the first time on 2 cores; output in build/setup.log)"
+echo "setup: building (about 7 minutes the first time on 2 cores; output in build/setup.log)"
 mkdir -p build
 start=$(date +%s)
 PATH="$PWD/.venv/bin:$PATH" $pip install -v --no-build-isolation -Ccmake.define.MULLAMA_TESTS=ON -e '.[dev]' \

@@ -118,6 +118,9 @@ if(NOT native)
   endif()
 endif()
 
+include(${CMAKE_CURRENT_LIST_DIR}/quick.cmake)
+mullama_precompile(llama ${LLAMA_CPP_DIR}/src/llama-model.h ${LLAMA_CPP_DIR}/src/llama-impl.h <algorithm>)
+
 # The part of common we link: templates and their parsers, grammars, sampling, speculative, fit.
 # Not the argument parser, downloader, console or presets.
 set(common ${LLAMA_CPP_DIR}/common)
@@ -146,12 +149,8 @@ if(MULLAMA_SANITIZE STREQUAL "thread")
   target_compile_options(mullama_llama PRIVATE -O0) # half the build's time; nothing here is quick or shared
 endif()
 target_link_libraries(mullama_llama PUBLIC mtmd llama ggml vendor::nlohmann vendor::sheredom)
-# Reading the headers is most of the work here, and little of the code is worth much optimising:
-# together this saves about half of it. ccache cannot see through precompiled headers.
-if(NOT CCACHE)
-  target_precompile_headers(mullama_llama PRIVATE ${common}/chat.h ${common}/json-schema-to-grammar.h
-    ${common}/log.h <algorithm> <regex> <unordered_map>)
-endif()
+mullama_precompile(mullama_llama ${common}/chat.h ${common}/json-schema-to-grammar.h
+  ${common}/log.h <algorithm> <regex> <unordered_map>)
 if(NOT MSVC AND NOT MULLAMA_SANITIZE)
   foreach(source ${common_sources} ${LLAMA_CHAT_PARSERS_SOURCES})
     if(NOT source MATCHES "(sampling|speculative|ngram-[a-z]+)\\.cpp$")

@@ -2,6 +2,7 @@
 #include "error.hpp"
 #include "sampling.hpp"
 
+#include <algorithm>
 #include <cmath>
 
 using namespace mullama;
@@ -29,6 +30,20 @@ SamplingParams warm() {
 TEST(temperature_zero_takes_the_largest) {
     Sampler sampler({}, 5);
     CHECK(sampler.sample(logits.data()) == 1);
+}
+
+TEST(temperature_zero_takes_the_first_of_the_largest_of_any_vocabulary) {
+    for (const int32_t n_vocab : {1, 15, 16, 17, 511, 512, 513, 1040}) {
+        Sampler sampler({}, n_vocab);
+        std::vector<float> row(static_cast<size_t>(n_vocab));
+        for (int32_t at = 0; at < n_vocab; ++at) {
+            std::fill(row.begin(), row.end(), -1.0F);
+            row[static_cast<size_t>(at)] = 0.5F;
+            row.back() = 0.5F;
+            row.front() = at == 0 ? 0.5F : NAN;
+            CHECK(sampler.sample(row.data()) == at);
+        }
+    }
 }
 
 TEST(penalties_apply_to_greedy_and_count_the_prompt) {
