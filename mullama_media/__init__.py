@@ -13,8 +13,9 @@ anything is compiled.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from mullama_media.lazy import lend
 
 if TYPE_CHECKING:
     from mullama_media.audio.config import AudioStreamConfig
@@ -149,14 +150,4 @@ _HOMES = {
     "Utterance": "mullama_media.frames",
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(_HOMES.get(name, "mullama_media.engine")), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lend(__name__, {**dict.fromkeys(__all__, "mullama_media.engine"), **_HOMES})

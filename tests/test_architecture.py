@@ -11,6 +11,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 LEVELS = {
     "errors": 0,
+    "lazy": 0,
     "frames": 1,
     "options": 1,
     "audio": 2,

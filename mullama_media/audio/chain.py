@@ -11,6 +11,7 @@ in an event is that of the source's sample.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -76,6 +77,8 @@ class Chain:
         vads: detectors of your own instead of those of the config; they hear denoised sound if
             there is any, or that of the source.
         at_sample: index of the first sample.
+        on_frame: called with every frame on its way to the segmenter, shape (n,), valid during the
+            call, and the probability of speech in it; for those who want to look inside.
 
     Raises:
         InvalidOptionError: a rate that is none, or no detector.
@@ -89,8 +92,10 @@ class Chain:
         *,
         vads: list[Vad] | None = None,
         at_sample: int = 0,
+        on_frame: Callable[[Samples, float | None], None] | None = None,
     ) -> None:
         self.config = config
+        self._on_frame = on_frame
         self.sample_rate = sample_rate
         rate = config.sample_rate
         self._gain = 10 ** (config.gain_db / 20)
@@ -265,6 +270,8 @@ class Chain:
         threshold = self.config.segmenter.threshold
         for end, probability in merge(self._tracks, ready.end, self.config.vad.agreement):
             samples = ready.view(ready.start, end)
+            if self._on_frame is not None:
+                self._on_frame(samples, probability)
             self._heard += samples.size
             if probability is not None and probability >= threshold:
                 self._voiced += samples.size

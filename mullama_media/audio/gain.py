@@ -156,7 +156,8 @@ class Agc(BlockStage):
 
     The level is that of the louder blocks of 10 ms: it rises with `attack_ms`, falls with
     `release_ms` to what is up to 15 dB quieter, and by 3 dB a second while there is only what is
-    quieter still, so pauses do not turn up the noise. It never clips if a `Limiter` follows.
+    quieter still, so pauses do not turn up the noise. It begins without gain, lest noise before the
+    first word turn that up, and never clips if a `Limiter` follows.
 
     Delay: 10 ms.
     """
@@ -168,7 +169,7 @@ class Agc(BlockStage):
         self._attack = 1 - math.exp(-BLOCK_MS / config.attack_ms)
         self._release = 1 - math.exp(-BLOCK_MS / config.release_ms)
         self._ramp = np.arange(1, block + 1, dtype=np.float32) / block
-        self._level_db: float | None = None
+        self._level_db = config.target_db
         self._gain = 1.0
 
     @property
@@ -179,11 +180,11 @@ class Agc(BlockStage):
     def reset(self) -> None:
         """Forget everything; no gain."""
         super().reset()
-        self._level_db, self._gain = None, 1.0
+        self._level_db, self._gain = self._config.target_db, 1.0
 
     def _block(self, block: Samples, out: Samples) -> None:
         self._measure(level_db(block))
-        end = self._gain if self._level_db is None else self._wanted(self._level_db)
+        end = self._wanted(self._level_db)
         np.multiply(self._ramp, np.float32(end - self._gain), out=out)
         out += np.float32(self._gain)
         out *= block
@@ -198,9 +199,7 @@ class Agc(BlockStage):
         if now < self._config.floor_db:
             return
         level = self._level_db
-        if level is None:
-            self._level_db = now
-        elif now >= level:
+        if now >= level:
             self._level_db = level + self._attack * (now - level)
         elif now >= level - _VOICE_DB:
             self._level_db = level + self._release * (now - level)

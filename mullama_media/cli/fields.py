@@ -90,6 +90,8 @@ def _annotation(
     field: dataclasses.Field[Any], hint: Any, panel: str, flags: tuple[str, ...]
 ) -> Any:
     kind, metavar = _kind(hint)
+    if kind is bool and field.default is True:
+        flags = tuple(f"{flag}/--no-{flag.removeprefix('--')}" for flag in flags)
     notes = [field.metadata["doc"]]
     if field.metadata["choices"] and kind == list[str]:
         metavar = "NAME,..."
@@ -99,7 +101,7 @@ def _annotation(
             notes.append(f"One of {', '.join(field.metadata['choices'])}.")
         if typing.get_origin(kind) is list:
             notes.append("Repeatable.")
-        if field.default not in (None, (), False):
+        if field.default not in (None, (), False, True):
             notes.append(f"Default: {_shown(field.default)}.")
     option = typer.Option(
         *flags,

@@ -6,8 +6,9 @@ imported when they are first used, so that who needs one option does not load ev
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from mullama_media.lazy import lend
 
 if TYPE_CHECKING:
     from mullama_media.engine.adapters import AdapterSet, LoraAdapter
@@ -161,14 +162,4 @@ _HOMES = {
     "tensor_types": "quantization",
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lend(__name__, {name: f"{__name__}.{home}" for name, home in _HOMES.items()})

@@ -1,10 +1,19 @@
 """The edge: microphones, files and sockets as sources. Libraries are loaded when needed."""
 
-from mullama_media.io.devices import AudioDevice, input_devices, pick_input
-from mullama_media.io.feeds import AsyncSource, BytesSource
-from mullama_media.io.file import FileSource
-from mullama_media.io.microphone import Microphone, MicrophoneParams
-from mullama_media.io.source import RingSource
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mullama_media.lazy import lend
+
+if TYPE_CHECKING:
+    from mullama_media.io.devices import AudioDevice, input_devices, pick_input
+    from mullama_media.io.feeds import AsyncSource, BytesSource
+    from mullama_media.io.file import FileSource
+    from mullama_media.io.microphone import Microphone
+    from mullama_media.io.params import MicrophoneParams
+    from mullama_media.io.record import RecordedSource
+    from mullama_media.io.source import RingSource
 
 __all__ = [
     "AsyncSource",
@@ -13,7 +22,23 @@ __all__ = [
     "FileSource",
     "Microphone",
     "MicrophoneParams",
+    "RecordedSource",
     "RingSource",
     "input_devices",
     "pick_input",
 ]
+
+_HOMES = {
+    "AsyncSource": "feeds",
+    "AudioDevice": "devices",
+    "BytesSource": "feeds",
+    "FileSource": "file",
+    "Microphone": "microphone",
+    "MicrophoneParams": "params",
+    "RecordedSource": "record",
+    "RingSource": "source",
+    "input_devices": "devices",
+    "pick_input": "devices",
+}
+
+__getattr__, __dir__ = lend(__name__, {name: f"{__name__}.{home}" for name, home in _HOMES.items()})

@@ -8,9 +8,7 @@ from typing import Any
 from mullama_media.errors import AudioDeviceError
 from mullama_media.io.portaudio import portaudio, refresh
 
-__all__ = ["PREFERENCES", "AudioDevice", "input_devices", "output_devices", "pick_input"]
-
-PREFERENCES = ("default", "lowest-latency", "highest-quality")
+__all__ = ["AudioDevice", "input_devices", "output_devices", "pick_input"]
 
 
 @dataclass(frozen=True, slots=True)

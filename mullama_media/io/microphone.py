@@ -8,59 +8,16 @@ import time
 
 from mullama_media.errors import AudioDeviceError
 from mullama_media.frames import AudioFormat, DeviceChange
-from mullama_media.io.devices import PREFERENCES, AudioDevice, pick_input
+from mullama_media.io.devices import AudioDevice, pick_input
+from mullama_media.io.params import MicrophoneParams
 from mullama_media.io.portaudio import Capture, CaptureStream, StreamRequest, refresh
 from mullama_media.io.source import RingSource
-from mullama_media.options import option, options
 
-__all__ = ["Microphone", "MicrophoneParams"]
+__all__ = ["Microphone"]
 
 _LOOK_S = 0.1  # how often the supervisor looks whether the device is alive
 _FIRST_DELAY_S = 0.25
 _STOP_S = 5.0
-
-
-@options
-class MicrophoneParams:
-    """Which microphone, and how it is read."""
-
-    device: int | str | None = option(
-        default=None, doc="Index, name or part of the name; by preference if left out."
-    )
-    preference: str = option(
-        default="default", doc="Which one without a device.", choices=PREFERENCES
-    )
-    sample_rate: int | None = option(
-        default=None, doc="In Hz; the device's own if left out.", ge=1000, le=768_000
-    )
-    channels: int = option(default=1, doc="Channels to record.", ge=1, le=64)
-    dtype: str | None = option(
-        default=None,
-        doc="Samples; int16 if left out, float32 for highest-quality.",
-        choices=("int16", "float32"),
-    )
-    block_ms: float = option(default=20.0, doc="Samples the device hands over at a time.", ge=1)
-    latency_ms: float | None = option(
-        default=None,
-        doc="Buffer between device and callback; the device's low one if left out, its high one "
-        "for highest-quality.",
-        ge=0,
-    )
-    buffer_ms: float = option(
-        default=10_000.0, doc="How long a reader may be away before samples are dropped.", ge=100
-    )
-    capture: str = option(
-        default="auto",
-        doc="Who takes the samples: a C callback, or a Python one that needs the GIL.",
-        choices=("auto", "native", "python"),
-    )
-    reconnect: bool = option(default=True, doc="Come back when the device does.")
-    reconnect_max_s: float = option(
-        default=10.0, doc="Longest time between two tries; they begin at 0.25 s and double.", gt=0
-    )
-    stall_ms: float = option(
-        default=3000.0, doc="Without samples for so long, the device is taken for lost.", ge=200
-    )
 
 
 class Microphone(RingSource):

@@ -110,6 +110,13 @@ def test_agc_leaves_noise_between_words_alone():
     assert ratio[-320:].max() / ratio[-320:].min() < 10 ** (4 / 20)
 
 
+def test_agc_does_not_turn_up_the_noise_before_the_first_word():
+    agc = Agc(AgcConfig(), RATE)
+    before = noise(RATE, 0.004)
+    assert db(whole(agc, before)) - db(before) < 3
+    assert agc.gain_db < 3.1
+
+
 def test_agc_stays_within_its_bounds_and_ignores_silence():
     agc = Agc(AgcConfig(max_gain_db=12, floor_db=-60), RATE)
     quiet = noise(2 * RATE, 1e-4)

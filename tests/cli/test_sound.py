@@ -1,14 +1,20 @@
 """`mullama convert` and `mullama devices`, run as a user runs them."""
 
 import json
+import signal
+import subprocess
+import time
 
 import numpy as np
 import pytest
 import soundfile
 
 from mullama_media.audio import files
+from mullama_media.audio.config import SegmenterConfig
 from mullama_media.audio.formats import ConvertParams
-from tests.cli.test_cli import mullama
+from mullama_media.io import MicrophoneParams
+from tests.audio.signals import noise, talk
+from tests.cli.test_cli import MULLAMA, mullama
 from tests.io.conftest import sound_card  # noqa: F401
 
 RATE = 16000
@@ -84,3 +90,95 @@ def test_devices_are_listed(sound_card):  # noqa: F811
     found = json.loads(mullama("devices", "--json").stdout)
     assert "pulse" in [device["name"] for device in found["inputs"]]
     assert found["outputs"]
+
+
+SPOKEN = talk(0.5, 1.0, 1.0, 0.7, 1.2)
+TALK = np.rint(32768 * (SPOKEN + noise(SPOKEN.size, 0.003))).astype(np.int16)
+
+
+def test_a_file_is_heard_and_its_utterances_are_written(tmp_path):
+    soundfile.write(tmp_path / "talk.wav", TALK, RATE)
+    args = ["--source", "talk.wav", "-o", "heard", "--record", "kept.flac", "--plot", "talk.png"]
+    done = mullama("listen", *args, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert [line.split()[-1] for line in done.stdout.splitlines()] == [
+        "utterance-0001.wav",
+        "utterance-0002.wav",
+    ]
+    assert "4.4 s heard, 2 utterances, 0 samples lost" in " ".join(done.stderr.split())
+    spoken = [line for line in events(tmp_path / "heard") if line["event"] == "Utterance"]
+    for line, speech in zip(spoken, (0.5, 2.5), strict=True):
+        length = soundfile.info(tmp_path / "heard" / line["file"]).frames
+        assert length == line["end"] - line["start"]
+        assert line["speech_start_s"] == pytest.approx(speech, abs=0.05)
+    np.testing.assert_array_equal(soundfile.read(tmp_path / "kept.flac", dtype="int16")[0], TALK)
+    assert (tmp_path / "talk.png").stat().st_size > 10_000
+    again = mullama("listen", "--source", "talk.wav", "-o", "heard", "--json", cwd=tmp_path)
+    files_of = [json.loads(line).get("file") for line in again.stdout.splitlines()]
+    assert [name for name in files_of if name] == ["utterance-0003.wav", "utterance-0004.wav"]
+
+
+def test_options_of_the_stages_reach_them(tmp_path):
+    soundfile.write(tmp_path / "talk.wav", TALK, RATE)
+    (tmp_path / "ear.toml").write_text("[audio.segmenter]\nsilence_ms = 2000\n")
+
+    def utterances(*args):
+        done = mullama("listen", "--source", "talk.wav", *args, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        return len(done.stdout.splitlines())
+
+    assert utterances("--config", "ear.toml") == 1
+    assert utterances("--config", "ear.toml", "--silence-ms", 500) == 2
+    assert utterances("--min-speech-ms", 3000) == 0
+
+
+def test_every_option_of_microphone_and_segmenter_is_a_flag():
+    shown = mullama("listen", "--help").stdout
+    for cls in (MicrophoneParams, SegmenterConfig):
+        for field in cls.__dataclass_fields__:
+            assert f"--{field.replace('_', '-')}" in shown
+    assert "--no-reconnect" in shown
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["--source", "none.wav"], "none.wav"),
+        (["--source", "talk.wav", "--preset", "loud"], "there is no preset 'loud'"),
+        (["--source", "talk.wav", "--threshold", 2], "SegmenterConfig.threshold"),
+        (["--source", "talk.wav", "--preset", "raw", "--config", "x"], "not both"),
+        (["--device", "no such thing"], "microphone"),
+    ],
+)
+def test_what_cannot_be_heard_is_one_line(tmp_path, args, message):
+    soundfile.write(tmp_path / "talk.wav", TALK, RATE)
+    done = mullama("listen", *args, cwd=tmp_path)
+    assert done.returncode == 1
+    assert message in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr
+
+
+def test_a_microphone_is_heard_until_ctrl_c(sound_card, tmp_path):  # noqa: F811
+    process = subprocess.Popen(
+        [*MULLAMA, "listen", "--device", "pulse", "-o", tmp_path, "--sample-rate", str(RATE)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        assert "native capture" in process.stderr.readline()
+        twice = np.concatenate([SPOKEN, SPOKEN[: round(1.2 * RATE)]])
+        playing = sound_card.play((32768 * twice).astype(np.int16))
+        playing.wait()
+        time.sleep(0.3)  # the end of what was played is on its way
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+    assert process.returncode == 0, err
+    ends = [line["ended_by"] for line in events(tmp_path) if line["event"] == "Utterance"]
+    assert ends == ["silence", "silence", "end"]  # the last word was not over yet
+    assert out.splitlines()[-1].endswith("utterance-0003.wav  (end)")
+    assert "0 samples lost" in " ".join(err.split())
+
+
+def events(folder):
+    return [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
