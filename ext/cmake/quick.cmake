@@ -8,7 +8,7 @@ function(mullama_precompile target)
   endif()
 endfunction()
 
-if(MSVC OR MULLAMA_SANITIZE)
+if(MSVC OR sanitize_llama)
   return()
 endif()
 
