@@ -154,4 +154,4 @@ def test_import_is_cheap() -> None:
         loaded = set(out[1].split())
         assert not loaded & {"huggingface_hub", "platformdirs", "filelock", "httpx", "http"}
         assert not loaded & {"difflib", "tomllib", "subprocess", "zipfile", "ssl", "numpy"}
-    assert min(times) < 30
+    assert min(times) < 60
