@@ -85,6 +85,8 @@ class MultimodalProcessor:
             mmproj=os.fspath(mmproj) if mmproj is not None else None,
             progress=download,
         )
+        if engine_params is not None and engine_params.speculative == "mtp":
+            model_params = (model_params or ModelParams()).with_mtp(True)
         loaded = Model.load(found.model, model_params, progress=progress)
         media = Media.load(loaded, found.mmproj, media_params) if found.mmproj else None
         return cls(Engine(loaded, engine_params, media=media))

@@ -24,6 +24,8 @@ def write_gguf(path: Path, architecture: str, fields: Mapping[str, Any], tensors
             writer.add_array(key, value)
         else:
             kind = gguf.GGUFValueType.INT32 if "token_type" in key else gguf.GGUFValueType.UINT32
+            if isinstance(value[0], float):
+                kind = gguf.GGUFValueType.FLOAT32
             writer.add_key_value(key, value, gguf.GGUFValueType.ARRAY, sub_type=kind)
     for name, values in tensors.items():
         writer.add_tensor(name, values)
@@ -54,6 +56,9 @@ def write_lora(path: Path, tensors=None, *, architecture="llama", alpha=8.0, **f
 
 
 WIDTH = 64
+PIECES = ["<unk>", "<s>", "</s>", *(f"<0x{n:02X}>" for n in range(256))]
+PIECES += ["\u2581", *(chr(n) for n in range(97, 123))]
+PIECE_TYPES = [2, 3, 3, *[6] * 256, *[1] * 27]
 KINDS = ("llama", "gemma3", "mamba", "qwen2vl", "falcon-h1")
 """Tiny models: plain attention, a sliding window, a recurrent state, M-RoPE, both at once."""
 
@@ -94,13 +99,11 @@ def write_tiny(path: Path, architecture: str = "llama", *, seed: int = 0) -> Pat
         writer.add_ssm_time_step_rank(dt)
     if architecture == "falcon-h1":
         writer.add_ssm_group_count(1)
-    pieces = [b"<unk>", b"<s>", b"</s>", *(f"<0x{n:02X}>".encode() for n in range(256))]
-    pieces += ["\u2581".encode(), *(bytes([n]) for n in range(97, 123))]
-    kinds = [2, 3, 3, *[6] * 256, *[1] * 27]
+    pieces = PIECES
     writer.add_tokenizer_model("llama")
     writer.add_token_list(pieces)
     writer.add_token_scores([0.0] * len(pieces))
-    writer.add_token_types(kinds)
+    writer.add_token_types(PIECE_TYPES)
     writer.add_bos_token_id(1)
     writer.add_eos_token_id(2)
     writer.add_vocab_size(len(pieces))
@@ -144,6 +147,81 @@ def write_tiny(path: Path, architecture: str = "llama", *, seed: int = 0) -> Pat
     writer.write_tensors_to_file()
     writer.close()
     return path
+
+
+def write_mtp(path: Path, *, layers: int = 1, seed: int = 0) -> Path:
+    """A glm4moe model with a layer that predicts the token after next, and is often right.
+
+    What its other layers add is small, so a token depends nearly on the one before alone; the layer
+    passes on the token it is given. layers: 0 leaves it out.
+    """
+    rng = np.random.default_rng(seed)
+    feed, experts, n = 32, 2, len(PIECES)
+
+    def small(*shape: int) -> np.ndarray:
+        return rng.normal(0, 0.03, shape).astype(np.float32)
+
+    def ones() -> np.ndarray:
+        return np.ones(WIDTH, np.float32)
+
+    tensors = {
+        "token_embd.weight": rng.normal(0, 1, (n, WIDTH)).astype(np.float32),
+        "output_norm.weight": ones(),
+        "output.weight": rng.normal(0, 1, (n, WIDTH)).astype(np.float32),
+    }
+    for layer in range(2 + layers):
+        block = {
+            "attn_norm.weight": ones(),
+            "attn_q.weight": small(64, WIDTH),
+            "attn_k.weight": small(32, WIDTH),
+            "attn_v.weight": small(32, WIDTH),
+            "attn_output.weight": small(WIDTH, 64),
+            "post_attention_norm.weight": ones(),
+        }
+        if layer < 2:
+            block |= {f"ffn_{k}.weight": small(feed, WIDTH) for k in ("gate", "up")}
+            block["ffn_down.weight"] = small(WIDTH, feed)
+        else:
+            block["ffn_gate_inp.weight"] = small(experts, WIDTH)
+            block["exp_probs_b.bias"] = small(experts)
+            for kind, shape in (("exps", (experts,)), ("shexp", ())):
+                block |= {
+                    f"ffn_{k}_{kind}.weight": small(*shape, feed, WIDTH) for k in ("gate", "up")
+                }
+                block[f"ffn_down_{kind}.weight"] = small(*shape, WIDTH, feed)
+            passes_on = np.hstack([np.eye(WIDTH), np.zeros((WIDTH, WIDTH))])
+            block |= {
+                "nextn.eh_proj.weight": passes_on.astype(np.float32),
+                "nextn.enorm.weight": ones(),
+                "nextn.hnorm.weight": ones(),
+            }
+        tensors |= {f"blk.{layer}.{name}": values for name, values in block.items()}
+    fields = {
+        "general.name": "tiny mtp",
+        "tokenizer.ggml.model": "llama",
+        "tokenizer.ggml.tokens": PIECES,
+        "tokenizer.ggml.scores": [0.0] * n,
+        "tokenizer.ggml.token_type": PIECE_TYPES,
+    }
+    known = {
+        "context_length": 512,
+        "embedding_length": WIDTH,
+        "block_count": 2 + layers,
+        "feed_forward_length": feed,
+        "attention.head_count": 4,
+        "attention.head_count_kv": 2,
+        "attention.layer_norm_rms_epsilon": 1e-5,
+        "rope.dimension_count": 16,
+        "expert_count": experts,
+        "expert_used_count": 1,
+        "expert_shared_count": 1,
+        "expert_feed_forward_length": feed,
+        "leading_dense_block_count": 2,
+        "nextn_predict_layers": layers,
+        "vocab_size": n,
+    }
+    fields |= {f"glm4moe.{key}": value for key, value in known.items()}
+    return write_gguf(path, "glm4moe", fields, tensors)
 
 
 def _ssm(architecture: str, weights, ones) -> dict[str, np.ndarray]:

@@ -90,6 +90,7 @@ template <> struct Fields<ModelParams> {
         field("direct_io", to.direct_io);
         field("repack", to.repack);
         field("no_host", to.no_host);
+        field("mtp", to.mtp);
         field("numa", to.numa);
     }
 };

@@ -98,7 +98,13 @@ void bind_stream(nb::module_ & module) {
         .def(
             "wait", [](const Stream & self, int ms) { return self.wait(std::chrono::milliseconds(ms)); },
             "timeout_ms"_a, nb::call_guard<nb::gil_scoped_release>())
-        .def("take", [](Stream & self) { return list_of(self.take()); })
+        .def(
+            "take",
+            [](Stream & self) {
+                nb::list events = list_of(self.take());
+                return nb::make_tuple(events, self.ended());
+            },
+            "(events, whether that was all)")
         .def("prompt", [](const Stream & self) { return list_of(self.prompt()); })
         .def("take_question", &question_of, "(token ids, logits) to change, or None")
         .def("answer", &answer, "logits"_a.noconvert())

@@ -34,6 +34,7 @@ std::shared_ptr<const Model> Model::load(const std::string & path, const ModelPa
     std::shared_ptr<Model> model(new Model);
     model->path_ = path;
     model->vocab_only_ = params.vocab_only;
+    model->mtp_ = params.mtp;
     model->metadata_overrides_ = params.metadata_overrides;
     const LogScope log;
     model->model_.reset(

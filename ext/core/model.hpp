@@ -36,6 +36,7 @@ struct ModelParams {
     bool direct_io = false;
     bool repack = true;
     bool no_host = false;
+    bool mtp = false; // the layers that predict further tokens
     std::string numa = "none"; // none | distribute | isolate | numactl | mirror
 };
 
@@ -53,6 +54,7 @@ class Model : public Shared<Model> {
 
     const std::string & path() const { return path_; }
     bool vocab_only() const { return vocab_only_; }
+    bool has_mtp() const { return mtp_; } // they were loaded, if the file has any
     const std::vector<std::string> & metadata_overrides() const { return metadata_overrides_; }
     std::string description() const;
     std::map<std::string, std::string> metadata() const;
@@ -86,6 +88,7 @@ class Model : public Shared<Model> {
 
     std::string path_;
     bool vocab_only_ = false;
+    bool mtp_ = false;
     std::vector<std::string> metadata_overrides_;
     llama_model_ptr model_;
     std::unique_ptr<ChatTemplate> chat_;

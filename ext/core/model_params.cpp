@@ -125,6 +125,7 @@ RawModelParams::RawModelParams(const ModelParams & params) : raw(llama_model_def
     raw.vocab_only = params.vocab_only;
     raw.use_extra_bufts = params.repack;
     raw.no_host = params.no_host;
+    raw.load_mtp = params.mtp;
     set_devices(params.devices);
     set_split(params.tensor_split);
     set_overrides(params.override_tensors);

@@ -34,6 +34,10 @@ Speculation::Speculation(const SpeculativeParams & params, llama_context * targe
     if (params.kind == "draft" && !draft_) {
         throw Error(Errc::invalid_option, "a draft model is needed", "speculative", "Give the engine one");
     }
+    if (params.kind == "mtp" && !model.has_mtp()) {
+        throw Error(Errc::model_capability, "its layers that predict further tokens were not loaded", model.path(),
+                    "Load it with ModelParams(mtp=True)");
+    }
     common_params_speculative raw;
     raw.types = {type_of(params.kind)};
     raw.ngram_simple.size_n = static_cast<uint16_t>(params.lookup_ngram);

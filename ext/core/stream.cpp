@@ -123,6 +123,11 @@ std::vector<TokenEvent> Stream::take() {
     return out;
 }
 
+bool Stream::ended() const {
+    const std::lock_guard lock(mutex_);
+    return events_.empty() && terminal_;
+}
+
 std::optional<Terminal> Stream::terminal() const {
     const std::lock_guard lock(mutex_);
     return events_.empty() ? terminal_ : std::nullopt;

@@ -100,6 +100,7 @@ class Stream : public Shared<Stream> {
     // Waits for an event, a question or the end; false on timeout.
     bool wait(std::chrono::milliseconds timeout) const;
     std::vector<TokenEvent> take();          // everything buffered; never blocks
+    bool ended() const;                      // no event is left and none will come
     std::vector<TokenEvent> prompt() const; // the tokens of its text, if they were asked for; from the first token on
     std::optional<LogitsQuestion> take_question();
     void answer(std::vector<float> logits);

@@ -1,7 +1,7 @@
 #include "check.hpp"
 #include "guard.hpp"
 
-#include "ggml.h"
+#include "ggml-cpp.h"
 
 using namespace mullama;
 
@@ -22,13 +22,12 @@ TEST(an_abort_under_a_guard_is_an_error) {
 
 TEST(an_abort_inside_ggml_c_code_can_be_left) {
     bool caught = false;
+    const ggml_context_ptr context(ggml_init({1 << 16, nullptr, false}));
     try {
-        guarded(Errc::decode, "", [] {
-            ggml_init_params params{1 << 16, nullptr, false};
-            ggml_context * context = ggml_init(params);
-            ggml_tensor * a = ggml_new_tensor_1d(context, GGML_TYPE_F32, 3);
-            ggml_tensor * b = ggml_new_tensor_1d(context, GGML_TYPE_F32, 4);
-            return ggml_mul_mat(context, a, b); // asserts on the shapes
+        guarded(Errc::decode, "", [&] {
+            ggml_tensor * a = ggml_new_tensor_1d(context.get(), GGML_TYPE_F32, 3);
+            ggml_tensor * b = ggml_new_tensor_1d(context.get(), GGML_TYPE_F32, 4);
+            return ggml_mul_mat(context.get(), a, b); // asserts on the shapes
         });
     } catch (const Error &) {
         caught = true;

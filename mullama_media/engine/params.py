@@ -53,6 +53,11 @@ class ModelParams:
     no_host: bool = option(
         default=False, doc="Keep weights that stay on the CPU out of memory shared with the GPU."
     )
+    mtp: bool = option(
+        default=False,
+        doc="Load the layers that predict further tokens, where a model has them, for an engine "
+        "with speculative='mtp'.",
+    )
     numa: str = option(
         default="none",
         doc="Spread of memory on machines with several processors; one for the whole process.",

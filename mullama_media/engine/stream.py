@@ -318,7 +318,6 @@ class TokenStream:
             while not self._buffer and self._completion is None:
                 if self._news:
                     self._collect()
-                    self._news = bool(self._buffer)  # behind tokens the end may wait already
                 else:
                     self._waiter = asyncio.get_running_loop().create_future()
                     await self._waiter
@@ -393,15 +392,14 @@ class TokenStream:
             question = self._native.take_question()
             if question is not None and not self._cancelled:
                 self._native.answer(self._call(self._callbacks.change_logits, *question))
-        tokens = self._native.take()
+        tokens, ended = self._native.take()
+        self._news = ended  # of everything else the bell will tell
         if not self._stopped:
             for event in tokens:
                 self._buffer.append(TokenData(*event))
-        if self._buffer or self._completion is not None:
+        if self._buffer or self._completion is not None or not ended:
             return
         terminal = self._native.terminal()
-        if terminal is None:
-            return
         if terminal.error is not None and not self._stopped:
             raise terminal.error
         tail = TokenData(None, terminal.text) if terminal.text and not self._stopped else None

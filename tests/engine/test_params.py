@@ -45,6 +45,7 @@ def test_every_way_of_loading_gives_the_same_model(tiny_files, model):
         ModelParams(direct_io=True),
         ModelParams(repack=False),
         ModelParams(no_host=True),
+        ModelParams(mtp=True),
         ModelParams(devices=("none",)),
         ModelParams(override_tensors=(r"ffn_up\.weight=CPU",)),
         ModelParams(check_tensors=True),

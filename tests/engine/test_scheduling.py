@@ -12,6 +12,7 @@ from mullama_media import (
     Media,
     Message,
     Model,
+    ModelParams,
     MultimodalProcessor,
     Prompt,
     SamplingParams,
@@ -286,6 +287,31 @@ def test_speculative_decoding_gives_the_same_tokens(model, kind):
         sampled = SamplingParams(temperature=1.0, seed=5)
         first, second = (engine.submit(prompts[1], sampled, config).result() for _ in range(2))
         assert first.text == second.text
+
+
+def test_a_models_own_layers_guess(tmp_path):
+    from tests.made import write_mtp
+
+    path = write_mtp(tmp_path / "mtp.gguf")
+    config = StreamConfig(max_tokens=60, ignore_eos=True)
+    with Engine(Model.load(path), EngineParams(**EXACT)) as plain:
+        texts = ["hello", "12345", "q"]
+        prompts = [Prompt.of_parts(plain.model, [text]) for text in texts]
+        expected = [ids(plain.submit(prompt, GREEDY, config).result()) for prompt in prompts]
+        with pytest.raises(ModelCapabilityError, match=r"ModelParams\(mtp=True\)"):
+            Engine(plain.model, EngineParams(n_ctx=256, speculative="mtp"))
+    assert len({tuple(answer) for answer in expected}) == 3
+    params = EngineParams(**EXACT, speculative="mtp", draft_p_min=0.0)
+    with Engine(Model.load(path, ModelParams(mtp=True)), params) as engine:
+        prompts = [Prompt.of_parts(engine.model, [text]) for text in texts]
+        streams = [engine.submit(prompt, GREEDY, config) for prompt in prompts]
+        answers = [stream.result() for stream in streams]
+        assert [ids(answer) for answer in answers] == expected
+        for answer in answers:
+            assert answer.timings.accepted_tokens > 0.5 * answer.timings.drafted_tokens > 10
+    none = Model.load(write_mtp(tmp_path / "none.gguf", layers=0), ModelParams(mtp=True))
+    with pytest.raises(ModelCapabilityError):
+        Engine(none, EngineParams(n_ctx=256, speculative="mtp"))
 
 
 def test_speculation_keeps_to_limits_and_buffers(model):
