@@ -86,7 +86,7 @@ class MultimodalProcessor:
             progress=download,
         )
         if engine_params is not None and engine_params.speculative == "mtp":
-            model_params = (model_params or ModelParams()).with_mtp(True)
+            model_params = replace(model_params or ModelParams(), mtp=True)
         loaded = Model.load(found.model, model_params, progress=progress)
         media = Media.load(loaded, found.mmproj, media_params) if found.mmproj else None
         return cls(Engine(loaded, engine_params, media=media))

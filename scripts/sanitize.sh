@@ -42,11 +42,12 @@ export ASAN_OPTIONS="detect_leaks=0:abort_on_error=0:halt_on_error=1:allocator_m
 export LSAN_OPTIONS="suppressions=$supp/lsan.supp:${LSAN_OPTIONS:-}"
 export UBSAN_OPTIONS="print_stacktrace=1:halt_on_error=1:suppressions=$supp/ubsan.supp:${UBSAN_OPTIONS:-}"
 export TSAN_OPTIONS="halt_on_error=0:second_deadlock_stack=1:history_size=4:suppressions=$supp/tsan.supp:${TSAN_OPTIONS:-}"
-preload=$(gcc -print-file-name=$library.so)
+# With libstdc++, or the runtime finds no __cxa_throw to stand before.
+preload="$(gcc -print-file-name=$library.so) $(gcc -print-file-name=libstdc++.so.6)"
 
 if [ $# -gt 0 ]; then
   [ "$1" = python ] && { shift; set -- "$python" "$@"; }
-  LD_PRELOAD=$preload exec "$@"
+  LD_PRELOAD="$preload" exec "$@"
 fi
 ASAN_OPTIONS="$ASAN_OPTIONS:detect_leaks=1" ctest --test-dir "$folder" --output-on-failure --no-tests=error
-LD_PRELOAD=$preload "$python" -m tests.stress --count 1000
+LD_PRELOAD="$preload" "$python" -m tests.stress --count 1000

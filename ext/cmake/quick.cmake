@@ -5,6 +5,8 @@
 function(mullama_precompile target)
   if(NOT CCACHE)
     target_precompile_headers(${target} PRIVATE ${ARGN})
+    string(MD5 list "${ARGN}") # CMake does not make them anew when the list alone changes
+    target_compile_definitions(${target} PRIVATE MULLAMA_HEADERS_${list})
   endif()
 endfunction()
 

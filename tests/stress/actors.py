@@ -150,7 +150,7 @@ class Actor:
         assert completion.finish_reason in ("stop", "length", "deadline", "cancelled")
         assert tokens == list(completion.tokens[len(completion.tokens) - len(tokens) :])
         assert "".join(t.text for t in completion.tokens) == completion.text
-        assert stream._native.take() == []
+        assert stream._native.take()[0] == []
         assert next(stream, None) is None
         self.ledger.answers += 1
 

@@ -100,7 +100,7 @@ def _terminal(native):
 
 def _check_ended(native) -> None:
     terminal = _terminal(native)
-    assert native.take() == [], "a token after the end"
+    assert native.take() == ([], True), "a token after the end"
     assert native.take_question() is None or terminal.finish in ("cancelled", "deadline", "error")
     assert (terminal.error is not None) == (terminal.finish == "error")
 
