@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 
@@ -259,6 +259,24 @@ class MultimodalProcessor:
             answers.extend(finish(future.result()) for future in running)
         return answers
 
+    def require(self, kind: Literal["vision", "audio"], name: str = "media") -> Media:
+        """The encoders, if they take pictures or recordings.
+
+        Args:
+            kind: what they have to take.
+            name: what it is wanted for, for the error.
+
+        Raises:
+            ModelCapabilityError: they do not, or there are none.
+        """
+        if self.media is None or not getattr(self.media, kind):
+            raise ModelCapabilityError(
+                f"the model takes no {'pictures' if kind == 'vision' else 'recordings'}",
+                where=name,
+                hint=f"Load it with an mmproj that holds a{'n' * (kind == 'audio')} {kind} encoder",
+            )
+        return self.media
+
     def close(self) -> None:
         """Stop and free everything. Idempotent; blocks for at most one evaluation."""
         self.engine.close()
@@ -273,19 +291,10 @@ class MultimodalProcessor:
             return [item]
         medium = _medium(item)
         if isinstance(medium, Image):
-            self._require("vision", medium.name)
+            self.require("vision", medium.name)
             return [medium]
-        rate = self._require("audio", medium.name).sample_rate
+        rate = self.require("audio", medium.name).sample_rate
         return list(split.split(resample.resample(medium, rate)))
-
-    def _require(self, kind: str, name: str) -> Media:
-        if self.media is None or not getattr(self.media, kind):
-            raise ModelCapabilityError(
-                f"the model takes no {'pictures' if kind == 'vision' else 'recordings'}",
-                where=name,
-                hint=f"Load it with an mmproj that holds a{'n' * (kind == 'audio')} {kind} encoder",
-            )
-        return self.media
 
     def __enter__(self) -> Self:
         return self

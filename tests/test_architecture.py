@@ -21,6 +21,7 @@ LEVELS = {
     "io": 3,
     "speech": 3,
     "multimodal": 4,
+    "caption": 5,
     "cli": 6,
     "testing": 7,
 }

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mullama_media.cli import app_models, app_sound
+from mullama_media.cli import app_models, app_sound, app_vision
 from mullama_media.cli.arguments import MmprojName, ModelName
 from mullama_media.cli.fields import Given, from_fields
 from mullama_media.engine.params import EngineParams, ModelParams
@@ -184,5 +184,6 @@ def demo() -> None:
     command.demo()
 
 
+app.add_typer(app_vision.app)
 app.add_typer(app_models.app)
 app.add_typer(app_sound.app)

@@ -22,23 +22,27 @@ MAX_PIXELS = 100_000_000
 """Larger pictures are refused before they are unpacked: a small file may hold a huge one."""
 
 
-def read(source: str | os.PathLike[str] | bytes) -> Image:
+def read(source: str | os.PathLike[str] | bytes, *, name: str | None = None) -> Image:
     """Decode a picture of any format Pillow knows, upright, as RGB on white.
 
-    Blocks; thread-safe.
+    Of an animation the first frame. Blocks; thread-safe.
+
+    Args:
+        source: a path, or the bytes of the file.
+        name: for error messages; the path, if left out.
 
     Raises:
         MediaError: not a picture, truncated, or larger than MAX_PIXELS.
         MissingExtraError: Pillow is not installed.
     """
-    name = "image" if isinstance(source, bytes) else os.fspath(source)
+    name = name or ("image" if isinstance(source, bytes) else os.fspath(source))
     if not isinstance(source, bytes) and not Path(source).is_file():
         raise MediaError("there is no such file", where=name)
     pil = _pillow()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", pil.DecompressionBombWarning)  # MAX_PIXELS decides
-            with pil.open(io.BytesIO(source) if isinstance(source, bytes) else name) as picture:
+            with pil.open(io.BytesIO(source) if isinstance(source, bytes) else source) as picture:
                 return from_pil(picture, name)
     except pil.DecompressionBombError as error:
         raise _too_large(name, "more than twice Pillow's own limit") from error

@@ -1,0 +1,265 @@
+"""Many pictures through one model: decoded ahead, asked together, each on its own."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import queue
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from mullama_media.caption.journal import Journal
+from mullama_media.caption.params import CaptionParams
+from mullama_media.caption.record import Caption
+from mullama_media.engine.grammar import Grammar
+from mullama_media.engine.sampling import SamplingParams
+from mullama_media.engine.stream import Completion, StreamConfig
+from mullama_media.errors import EngineClosedError, MediaError, MullamaError
+from mullama_media.multimodal import MultimodalProcessor
+from mullama_media.vision import decode
+
+__all__ = ["Captioner"]
+
+_AHEAD = 2  # pictures decoded for each that is being answered
+
+
+class Captioner:
+    """Asks one question about many pictures.
+
+    Every picture is one request of its own on the processor's engine, as many at once as it has
+    sequences, while worker threads read and decode the next ones. A picture that fails says why
+    and stops no other. Memory does not grow with the number of pictures, but for the journal's
+    names and captions. One `run` at a time.
+
+    Args:
+        processor: a model that sees. It stays open.
+        params: the question.
+
+    Raises:
+        GrammarError: the schema holds something that cannot be kept.
+        ModelCapabilityError: the model takes no pictures.
+    """
+
+    def __init__(self, processor: MultimodalProcessor, params: CaptionParams | None = None) -> None:
+        self.processor = processor
+        self.params = params or CaptionParams()
+        self._grammar = Grammar.json_schema(self.params.schema) if self.params.schema else None
+        self._sampling = SamplingParams(temperature=self.params.temperature)
+        limit = self.params.timeout_s
+        self._config = StreamConfig(
+            max_tokens=self.params.max_tokens,
+            max_time_ms=None if limit is None else max(1, round(1000 * limit)),
+            buffer_tokens=self.params.max_tokens,
+        )
+        processor.require("vision", "captions")
+
+    @property
+    def question(self) -> str:
+        """Digest of everything a caption depends on besides the picture: for `Journal`."""
+        asked = {
+            name: value
+            for name, value in asdict(self.params).items()
+            if name not in ("timeout_s", "retries")
+        }
+        model = self.processor.model
+        known = [Path(model.path).name, model.size_bytes, dict(sorted(asked.items()))]
+        return hashlib.sha256(json.dumps(known).encode()).hexdigest()[:32]
+
+    def caption(self, path: str | os.PathLike[str]) -> Caption:
+        """Caption one picture. Blocks; thread-safe; never raises for the picture's own faults."""
+        return self._answer(_Work(os.fspath(path)))
+
+    def run(
+        self, paths: Iterable[str | os.PathLike[str]], journal: Journal | None = None
+    ) -> Iterator[Caption]:
+        """Captions as they are done, which is not quite the order of the paths.
+
+        With a journal, what is in it is given again without asking the model, and what is new is in
+        it before it is given here. Pictures with the same bytes are asked about once. Closing the
+        iterator stops; what is running then is dropped.
+
+        Raises:
+            EngineClosedError: the processor was closed.
+            What the iterable of paths raises.
+        """
+        run = _Run(self, journal)
+        try:
+            yield from run.results(iter(paths))
+        finally:
+            run.stop()
+
+    def _answer(self, work: _Work) -> Caption:
+        try:
+            work.read()
+            completion = self._ask(work)
+        except EngineClosedError:
+            raise
+        except MullamaError as error:
+            return work.failed(error)
+        try:
+            data = completion.json() if self._grammar is not None else None
+        except MullamaError as error:
+            return work.failed(error)
+        if completion.finish_reason == "deadline":
+            return work.failed(f"{work.path}: it took more than {self.params.timeout_s} s")
+        return work.done(completion, data)
+
+    def _ask(self, work: _Work) -> Completion:
+        picture = decode.read(work.take_bytes(), name=work.path)
+        for left in range(self.params.retries, -1, -1):
+            try:
+                prompt = self.processor.prepare(
+                    [picture, self.params.prompt], system=self.params.system
+                )
+                return self.processor.engine.submit(
+                    prompt, self._sampling, self._config, grammar=self._grammar
+                ).result()
+            except (EngineClosedError, MediaError):
+                raise  # the next time would be no better
+            except MullamaError:
+                if not left:
+                    raise
+        raise AssertionError("unreachable")
+
+
+class _Work:
+    """One picture on its way."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.digest = ""
+        self._bytes = b""
+        self._began = time.perf_counter()
+
+    def read(self) -> None:
+        """Bytes and digest, unless they are here already."""
+        if self.digest:
+            return
+        try:
+            self._bytes = Path(self.path).read_bytes()
+        except OSError as error:
+            raise MediaError(f"cannot be read: {error.strerror}", where=self.path) from error
+        except ValueError as error:  # a NUL in a name
+            raise MediaError(f"cannot be read: {error}", where=self.path) from error
+        self.digest = hashlib.sha256(self._bytes).hexdigest()
+
+    def take_bytes(self) -> bytes:
+        data, self._bytes = self._bytes, b""
+        return data
+
+    def failed(self, error: MullamaError | str) -> Caption:
+        return self._caption(error=str(error))
+
+    def done(self, completion: Completion, data: object) -> Caption:
+        text = completion.text.strip()
+        return self._caption(text=text, data=data, finish_reason=completion.finish_reason)
+
+    def like(self, other: Caption) -> Caption:
+        """The caption of another picture with the same bytes."""
+        named = None if other.path == self.path else other.duplicate_of or other.path
+        return replace(other, path=self.path, duplicate_of=named, milliseconds=self._spent())
+
+    def _caption(self, **values: object) -> Caption:
+        spent = self._spent()
+        return Caption(path=self.path, digest=self.digest, milliseconds=spent, **values)  # type: ignore[arg-type]
+
+    def _spent(self) -> float:
+        return round(1000 * (time.perf_counter() - self._began), 1)
+
+
+class _Run:
+    """One pass over the pictures: workers take one each, results come out as they are done."""
+
+    def __init__(self, captioner: Captioner, journal: Journal | None) -> None:
+        self._captioner = captioner
+        self._journal = journal
+        self._lock = threading.Lock()  # over journal, running and stopped
+        self._running: dict[str, list[_Work]] = {}  # by digest; those that wait for the first
+        self._stopped = False
+        self._done: queue.SimpleQueue[Caption | BaseException] = queue.SimpleQueue()
+
+    def results(self, paths: Iterator[str | os.PathLike[str]]) -> Iterator[Caption]:
+        parallel = self._captioner.processor.engine.params.n_parallel
+        workers = parallel + _AHEAD
+        with ThreadPoolExecutor(workers, "mullama-caption") as pool:
+            try:
+                waiting = 0
+                for path in paths:
+                    pool.submit(self._one, os.fspath(path))
+                    waiting += 1
+                    while waiting >= 2 * workers:
+                        yield self._next()
+                        waiting -= 1
+                while waiting:
+                    yield self._next()
+                    waiting -= 1
+            finally:
+                self.stop()
+
+    def stop(self) -> None:
+        """Nothing new is begun."""
+        with self._lock:
+            self._stopped = True
+
+    def _next(self) -> Caption:
+        result = self._done.get()
+        if isinstance(result, BaseException):
+            raise result
+        return result
+
+    def _one(self, path: str) -> None:
+        """Puts one result for this path, now or when the picture it is a copy of is done."""
+        if self._stopped:
+            return
+        work = _Work(path)
+        try:
+            with contextlib.suppress(MediaError):  # _answer will meet it again, and say it
+                work.read()
+            if work.digest and not self._begin(work):
+                return
+            caption = self._captioner._answer(work)
+            self._tell(work, caption)
+        except BaseException as error:
+            self._end(work, error)
+
+    def _begin(self, work: _Work) -> bool:
+        """Whether the model has to be asked."""
+        with self._lock:
+            if self._journal is not None:
+                known = self._journal.find(work.path, work.digest)
+                if known is not None:
+                    self._done.put(known)
+                    return False
+                alike = self._journal.alike(work.digest)
+                if alike is not None:
+                    self._put(work.like(alike))
+                    return False
+            if work.digest in self._running:
+                work.take_bytes()
+                self._running[work.digest].append(work)
+                return False
+            self._running[work.digest] = []
+            return True
+
+    def _tell(self, work: _Work, caption: Caption) -> None:
+        with self._lock:
+            copies = self._running.pop(work.digest, [])
+            for one in (caption, *(copy.like(caption) for copy in copies)):
+                self._put(one)
+
+    def _put(self, caption: Caption) -> None:
+        if self._journal is not None and caption.error is None:
+            self._journal.add(caption)
+        self._done.put(caption)
+
+    def _end(self, work: _Work, error: BaseException) -> None:
+        with self._lock:
+            copies = self._running.pop(work.digest, [])
+        for _ in range(1 + len(copies)):
+            self._done.put(error)

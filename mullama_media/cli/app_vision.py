@@ -1,0 +1,106 @@
+"""Commands for pictures: caption."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mullama_media.caption.params import CaptionParams
+from mullama_media.cli.arguments import MmprojName
+from mullama_media.cli.fields import Given, from_fields
+from mullama_media.engine.params import EngineParams, ModelParams
+
+__all__ = ["app"]
+
+app = typer.Typer()
+
+
+@app.command()
+@from_fields("params", CaptionParams, "Question", {"schema": ()})
+@from_fields(
+    "engine",
+    EngineParams,
+    "Model",
+    {"n_ctx": ("--context", "-c"), "n_parallel": ("--parallel",), "threads": ("--threads",)},
+    rest=False,
+)
+@from_fields("loading", ModelParams, "Model", {"gpu_layers": ("--gpu-layers", "-g")}, rest=False)
+def caption(
+    paths: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="PATH...",
+            help="Pictures, folders, patterns, or - for a list on stdin.",
+            show_default=False,
+        ),
+    ],
+    model: Annotated[
+        str, typer.Option("--model", "-m", metavar="NAME", help="As for `mullama run`.")
+    ] = "tiny-omni",
+    mmproj: MmprojName = None,
+    recursive: Annotated[
+        bool, typer.Option("--recursive", "-r", help="Folders within folders, too.")
+    ] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", metavar="FILE", help="A table: .jsonl, .csv or .parquet."),
+    ] = None,
+    sidecar: Annotated[
+        str | None,
+        typer.Option(metavar="txt|json|xmp", help="A file of its own beside each picture."),
+    ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="A page with every picture beside its caption."),
+    ] = None,
+    journal: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Where it is kept what is done. With --out or --sidecar there is one anyway.",
+        ),
+    ] = None,
+    schema: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE|JSON",
+            help="Captions are JSON, valid under this schema.",
+            rich_help_panel="Question",
+        ),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="One JSON object for each picture.")] = False,
+    *,
+    params: Given,
+    engine: Given,
+    loading: Given,
+) -> None:
+    """Caption many pictures.
+
+        mullama caption photos/ -r -m hf:ggml-org/SmolVLM-500M-Instruct-GGUF -o captions.csv
+
+        mullama caption photos/*.jpg --sidecar txt --prompt "What is in the picture?"
+
+        find . -name "*.png" | mullama caption - --json
+
+    A broken picture says why and stops no other (exit status 1).
+    Stopped or killed, the same command goes on where it was.
+    """
+    from mullama_media.cli import caption as command
+
+    command.run(
+        paths,
+        model,
+        mmproj=mmproj,
+        recursive=recursive,
+        table=out,
+        sidecar=sidecar,
+        journal=journal,
+        report=report,
+        schema=schema,
+        as_json=json,
+        params=params,
+        engine=engine,
+        loading=loading,
+    )

@@ -1,0 +1,194 @@
+"""`mullama caption`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import typer
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+from mullama_media.caption.captioner import Captioner
+from mullama_media.caption.inputs import find
+from mullama_media.caption.journal import Journal
+from mullama_media.caption.outputs import SIDECARS, TABLES, write_sidecar, write_table
+from mullama_media.caption.params import CaptionParams
+from mullama_media.caption.record import Caption
+from mullama_media.caption.report import Report
+from mullama_media.cli.fields import Given
+from mullama_media.cli.progress import console
+from mullama_media.cli.run import open_processor
+from mullama_media.engine.params import EngineParams, ModelParams
+from mullama_media.errors import InvalidOptionError, MediaError
+from mullama_media.options import from_mapping
+
+__all__ = ["run"]
+
+_SHOWN = 20  # failures listed at the end
+
+
+def run(
+    names: Sequence[str],
+    model: str,
+    *,
+    mmproj: str | None,
+    recursive: bool,
+    table: Path | None,
+    sidecar: str | None,
+    journal: Path | None,
+    report: Path | None,
+    schema: str | None,
+    as_json: bool,
+    params: Given,
+    engine: Given,
+    loading: Given,
+) -> None:
+    """Caption everything that is named."""
+    if sidecar is not None and sidecar not in SIDECARS:
+        raise InvalidOptionError(
+            f"{sidecar!r} is no kind of file",
+            where="--sidecar",
+            hint=f"One of {', '.join(SIDECARS)}",
+        )
+    if table is not None and table.suffix.lower() not in TABLES:
+        raise InvalidOptionError(
+            f"no table is known for the ending {table.suffix!r}",
+            where=table,
+            hint=f"Endings are {', '.join(TABLES)}",
+        )
+    given: dict[str, Any] = dict(params)
+    if schema is not None:
+        given["schema"] = schema if schema.lstrip().startswith("{") else _text(Path(schema))
+    asked = from_mapping(CaptionParams, given)
+    paths = list(find(_names(names), recursive=recursive))
+    if not paths:
+        raise InvalidOptionError("there is no picture", hint="Name files, folders or patterns")
+    engine_params, model_params = (
+        from_mapping(EngineParams, engine),
+        from_mapping(ModelParams, loading),
+    )
+    with ExitStack() as stack:
+        processor = stack.enter_context(open_processor(model, mmproj, engine_params, model_params))
+        captioner = Captioner(processor, asked)
+        kept = journal or _journal(table, sidecar)
+        book = stack.enter_context(Journal(kept, captioner.question)) if kept else None
+        done: dict[str, Caption] = {}
+        out = _Output(sidecar, as_json=as_json, quiet=table is not None or sidecar is not None)
+        try:
+            for caption in _watched(captioner.run(paths, book), len(paths)):
+                done[caption.path] = out.tell(caption)
+        finally:  # an interrupted run leaves what it has
+            ordered = [done[path] for path in paths if path in done]
+            if table is not None:
+                write_table(table, ordered)
+            if report is not None:
+                _report(report, ordered)
+    _sum_up(done)
+
+
+class _Output:
+    """What is written as captions come."""
+
+    def __init__(self, sidecar: str | None, *, as_json: bool, quiet: bool) -> None:
+        self._sidecar = sidecar
+        self._as_json = as_json
+        self._quiet = quiet
+
+    def tell(self, caption: Caption) -> Caption:
+        if self._sidecar is not None and caption.error is None:
+            try:
+                write_sidecar(caption, self._sidecar)
+            except MediaError as error:
+                caption = Caption(caption.path, caption.digest, error=str(error))
+        if self._as_json:
+            typer.echo(json.dumps(caption.as_dict(), ensure_ascii=False))
+        elif not self._quiet and caption.error is None:
+            typer.echo(f"{caption.path}: {' '.join(caption.text.split())}")
+        return caption
+
+
+def _names(names: Sequence[str]) -> Iterator[str]:
+    """- is a list on stdin, one path a line."""
+    for name in names:
+        if name == "-":
+            yield from (line for raw in sys.stdin if (line := raw.rstrip("\r\n")))
+        else:
+            yield name
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidOptionError(f"cannot be read: {error}", where=path) from error
+
+
+def _journal(table: Path | None, sidecar: str | None) -> Path | None:
+    if table is not None:
+        return table.with_name(f"{table.name}.journal")
+    return Path("captions.journal") if sidecar is not None else None
+
+
+def _watched(captions: Iterator[Caption], total: int) -> Iterator[Caption]:
+    """With a bar on a terminal."""
+    with Progress(
+        TextColumn("captions"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        _Rate(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("[red]{task.fields[failed]}"),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    ) as bars:
+        task = bars.add_task("", total=total, failed="")
+        failed = 0
+        for caption in captions:
+            failed += caption.error is not None
+            bars.update(task, advance=1, failed=f"{failed} failed" if failed else "")
+            yield caption
+
+
+class _Rate(ProgressColumn):
+    """Pictures a second."""
+
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.speed:.1f}/s" if task.speed else "")
+
+
+def _report(path: Path, captions: Sequence[Caption]) -> None:
+    with Report(path) as sheet:
+        for caption in captions:
+            sheet.add(caption)
+
+
+def _sum_up(done: dict[str, Caption]) -> None:
+    failed = [caption for caption in done.values() if caption.error is not None]
+    copies = sum(caption.duplicate_of is not None for caption in done.values())
+    console.print(
+        f"{len(done) - len(failed)} captions"
+        + (f", {copies} of them copies" if copies else "")
+        + (f", {len(failed)} failed" if failed else "")
+    )
+    for caption in failed[:_SHOWN]:
+        console.print(f"error: {caption.error}", markup=False, soft_wrap=True)
+    if len(failed) > _SHOWN:
+        console.print(f"and {len(failed) - _SHOWN} more")
+    if failed:
+        raise typer.Exit(1)
