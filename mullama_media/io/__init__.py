@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from mullama_media.io.feeds import AsyncSource, BytesSource
     from mullama_media.io.file import FileSource
     from mullama_media.io.microphone import Microphone
-    from mullama_media.io.params import MicrophoneParams
+    from mullama_media.io.mqtt import MqttSource
+    from mullama_media.io.params import MicrophoneParams, MqttSourceParams
     from mullama_media.io.record import RecordedSource
     from mullama_media.io.source import RingSource
 
@@ -22,6 +23,8 @@ __all__ = [
     "FileSource",
     "Microphone",
     "MicrophoneParams",
+    "MqttSource",
+    "MqttSourceParams",
     "RecordedSource",
     "RingSource",
     "input_devices",
@@ -35,6 +38,8 @@ _HOMES = {
     "FileSource": "file",
     "Microphone": "microphone",
     "MicrophoneParams": "params",
+    "MqttSource": "mqtt",
+    "MqttSourceParams": "params",
     "RecordedSource": "record",
     "RingSource": "source",
     "input_devices": "devices",

@@ -15,12 +15,13 @@ from mullama_media.errors import AudioDeviceError
 from mullama_media.frames import AudioFormat, SourceItem
 from mullama_media.io.source import RingSource
 
-__all__ = ["AsyncSource", "BytesSource"]
+__all__ = ["AsyncSource", "BytesSource", "audio_format"]
 
 Piece = bytes | bytearray | memoryview | npt.NDArray[Any]
 
 
-def _format(sample_rate: int, channels: int, encoding: str) -> AudioFormat:
+def audio_format(sample_rate: int, channels: int, encoding: str) -> AudioFormat:
+    """What bytes of an encoding become."""
     dtype = ENCODINGS.get(encoding, (0, "float32"))[1]
     return AudioFormat(sample_rate, channels, dtype)  # type: ignore[arg-type]
 
@@ -30,7 +31,7 @@ class _Feed(RingSource):
         self, sample_rate: int, channels: int, encoding: str, buffer_ms: float, live: bool
     ) -> None:
         self._decoder = PcmDecoder(encoding, channels)
-        super().__init__(_format(sample_rate, channels, encoding), buffer_ms=buffer_ms)
+        super().__init__(audio_format(sample_rate, channels, encoding), buffer_ms=buffer_ms)
         self._live = live
 
     def _frames(self, piece: Piece) -> npt.NDArray[Any]:

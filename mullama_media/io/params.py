@@ -51,3 +51,29 @@ class MicrophoneParams:
     stall_ms: float = option(
         default=3000.0, doc="Without samples for so long, the device is taken for lost.", ge=200
     )
+
+
+@options
+class MqttSourceParams:
+    """A topic that carries sound, and the broker that has it."""
+
+    host: str = option(default="localhost", doc="The broker.")
+    port: int = option(default=1883, doc="8883 is usual with TLS.", ge=1, le=65_535)
+    topic: str = option(default="audio/in", doc="Where the samples come; + and # are not allowed.")
+    qos: int = option(default=0, doc="0 at most once, 1 at least once, 2 exactly once.", ge=0, le=2)
+    username: str | None = option(default=None, doc="For the broker.")
+    password: str | None = option(default=None, doc="For the broker.")
+    tls: bool = option(default=False, doc="Encrypt, and check the broker's certificate.")
+    sample_rate: int = option(default=16_000, doc="In Hz.", ge=1000, le=768_000)
+    channels: int = option(default=1, doc="Interleaved.", ge=1, le=64)
+    encoding: str = option(
+        default="s16le",
+        doc="Of the samples: s16le, s16be, mulaw, alaw, u8, s24le, s32le or f32le.",
+    )
+    buffer_ms: float = option(
+        default=10_000.0, doc="How long a reader may be away before samples are dropped.", ge=100
+    )
+    timeout_s: float = option(default=10.0, doc="How long the broker may take to answer.", gt=0)
+    reconnect_max_s: float = option(
+        default=10.0, doc="Longest time between two tries; they begin at 0.25 s and double.", gt=0
+    )
