@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import abc
+
 import numpy as np
 import numpy.typing as npt
 
@@ -10,7 +12,7 @@ __all__ = ["BlockStage"]
 Samples = npt.NDArray[np.float32]
 
 
-class BlockStage:
+class BlockStage(abc.ABC):
     """A `Stage` that sees its input in blocks counted from the start of the stretch.
 
     How the input is cut cannot matter, because what computes never sees it. Subclasses write
@@ -76,9 +78,9 @@ class BlockStage:
         self._fill, self._skip, self._owed = 0, self._lag, 0
         self._restart()
 
+    @abc.abstractmethod
     def _block(self, block: Samples, out: Samples) -> None:
         """Fill `out` from `block`, which is valid only now; both have `block` samples."""
-        raise NotImplementedError
 
-    def _restart(self) -> None:
+    def _restart(self) -> None:  # noqa: B027 - most have nothing to forget
         """Forget sound, keep what was learned."""

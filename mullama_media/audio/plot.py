@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from mullama_media.errors import MediaError, MissingExtraError
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["figure", "plot"]
+__all__ = ["check", "figure", "plot"]
 
 _WINDOW_MS = 32
 _COLUMNS = 1600  # about as many as the picture has pixels
@@ -34,15 +35,30 @@ def plot(inspection: Inspection, target: str | os.PathLike[str]) -> None:
         raise MediaError(f"it cannot be written: {error}", where=os.fspath(target)) from error
 
 
+def check(target: str | os.PathLike[str]) -> None:
+    """Whether `plot` could write this file.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+        MediaError: an ending that it does not know, or no such folder.
+    """
+    path = Path(target)
+    known = _figure_class()().canvas.get_supported_filetypes()
+    if path.suffix[1:].lower() not in known:
+        raise MediaError(
+            f"no picture is known for the ending {path.suffix!r}",
+            where=str(path),
+            hint=f"Endings are {', '.join(sorted(known))}",
+        )
+    if not path.parent.is_dir():
+        raise MediaError("there is no such folder", where=str(path.parent))
+
+
 def figure(inspection: Inspection) -> Figure:
     """The picture as matplotlib's own. Raises MissingExtraError."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingExtraError.of("plots", "plot") from error
     sound = inspection.sound
     seconds = sound.samples.size / sound.sample_rate
-    made = Figure(figsize=(14, 9), layout="constrained")
+    made = _figure_class()(figsize=(14, 9), layout="constrained")
     wave, before, after, voice = made.subplots(4, 1, sharex=True, height_ratios=(2, 3, 3, 1.5))
     wave.set_title(f"{sound.name}: {seconds:.1f} s, {len(inspection.utterances)} utterances")
     low, high = _envelope(sound.samples)
@@ -61,6 +77,14 @@ def figure(inspection: Inspection) -> Figure:
                 utterance.speech_start / each, utterance.speech_end / each, alpha=0.2, color="C2"
             )
     return made
+
+
+def _figure_class() -> type[Figure]:
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise MissingExtraError.of("plots", "plot") from error
+    return Figure
 
 
 def _envelope(

@@ -26,7 +26,7 @@ from mullama_media.vision import decode
 
 __all__ = ["Captioner"]
 
-_AHEAD = 2  # pictures decoded for each that is being answered
+_AHEAD = 2  # pictures read and decoded beside those that are being answered
 
 
 class Captioner:
@@ -67,8 +67,8 @@ class Captioner:
             for name, value in asdict(self.params).items()
             if name not in ("timeout_s", "retries")
         }
-        model = self.processor.model
-        known = [Path(model.path).name, model.size_bytes, dict(sorted(asked.items()))]
+        model, media = self.processor.model, self.processor.require("vision", "captions")
+        known = [model.path.name, model.size_bytes, media.path.name, dict(sorted(asked.items()))]
         return hashlib.sha256(json.dumps(known).encode()).hexdigest()[:32]
 
     def caption(self, path: str | os.PathLike[str]) -> Caption:
@@ -102,12 +102,12 @@ class Captioner:
             raise
         except MullamaError as error:
             return work.failed(error)
+        if completion.finish_reason == "deadline":
+            return work.failed(f"it took more than {self.params.timeout_s} s")
         try:
             data = completion.json() if self._grammar is not None else None
         except MullamaError as error:
             return work.failed(error)
-        if completion.finish_reason == "deadline":
-            return work.failed(f"{work.path}: it took more than {self.params.timeout_s} s")
         return work.done(completion, data)
 
     def _ask(self, work: _Work) -> Completion:
@@ -154,7 +154,8 @@ class _Work:
         return data
 
     def failed(self, error: MullamaError | str) -> Caption:
-        return self._caption(error=str(error))
+        said = str(error)
+        return self._caption(error=said if self.path in said else f"{self.path}: {said}")
 
     def done(self, completion: Completion, data: object) -> Caption:
         text = completion.text.strip()

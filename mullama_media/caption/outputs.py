@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from types import ModuleType
 from typing import Any, TextIO
 from xml.etree import ElementTree
 
@@ -14,7 +15,7 @@ from mullama_media.caption.inputs import SUFFIXES
 from mullama_media.caption.record import Caption
 from mullama_media.errors import InvalidOptionError, MediaError, MissingExtraError
 
-__all__ = ["SIDECARS", "TABLES", "sidecar_path", "write_sidecar", "write_table"]
+__all__ = ["SIDECARS", "TABLES", "check_table", "sidecar_path", "write_sidecar", "write_table"]
 
 SIDECARS = ("txt", "json", "xmp")
 """Kinds of files beside a picture"""
@@ -74,6 +75,20 @@ def _xmp(text: str) -> str:
     return ElementTree.tostring(meta, encoding="unicode") + "\n"
 
 
+def check_table(path: Path) -> str:
+    """The ending of a table that can be written. Raises what `write_table` does for others."""
+    kind = path.suffix.lower()
+    if kind not in TABLES:
+        raise InvalidOptionError(
+            f"no table is known for the ending {kind!r}",
+            where=path,
+            hint=f"Endings are {', '.join(TABLES)}",
+        )
+    if kind == ".parquet":
+        _pyarrow()
+    return kind
+
+
 def write_table(path: str | os.PathLike[str], captions: Iterable[Caption]) -> None:
     """Write all captions, in one piece; the ending says how (`TABLES`).
 
@@ -83,13 +98,7 @@ def write_table(path: str | os.PathLike[str], captions: Iterable[Caption]) -> No
         MediaError: the file cannot be written.
     """
     target = Path(path)
-    kind = target.suffix.lower()
-    if kind not in TABLES:
-        raise InvalidOptionError(
-            f"no table is known for the ending {kind!r}",
-            where=target,
-            hint=f"Endings are {', '.join(TABLES)}",
-        )
+    kind = check_table(target)
     if kind == ".parquet":
         _parquet(target, captions)
     elif kind == ".csv":
@@ -110,11 +119,7 @@ def _csv(file: TextIO, captions: Iterable[Caption]) -> None:
 
 
 def _parquet(target: Path, captions: Iterable[Caption]) -> None:
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError as error:
-        raise MissingExtraError.of("Parquet files", "parquet") from error
+    pyarrow = _pyarrow()
     kinds = {name: pyarrow.string() for name in _COLUMNS} | {"milliseconds": pyarrow.float64()}
     table = pyarrow.Table.from_pylist(
         [_row(caption) for caption in captions], schema=pyarrow.schema(list(kinds.items()))
@@ -126,6 +131,15 @@ def _parquet(target: Path, captions: Iterable[Caption]) -> None:
     except OSError as error:
         part.unlink(missing_ok=True)
         raise MediaError(f"cannot be written: {error}", where=str(target)) from error
+
+
+def _pyarrow() -> ModuleType:
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError as error:
+        raise MissingExtraError.of("Parquet files", "parquet") from error
+    return pyarrow  # type: ignore[no-any-return, unused-ignore]
 
 
 def _row(caption: Caption) -> dict[str, Any]:

@@ -21,7 +21,7 @@ class CaptionParams:
     )
     max_tokens: int = option(default=128, doc="Most tokens of a caption.", ge=1)
     timeout_s: float | None = option(
-        default=None, doc="Seconds a picture may take, waiting in the queue not counted.", gt=0
+        default=None, doc="Seconds an answer may take, the wait for a free sequence included.", gt=0
     )
     retries: int = option(
         default=1, doc="How often a picture whose answer failed is asked again.", ge=0, le=10

@@ -25,7 +25,7 @@ from rich.text import Text
 from mullama_media.caption.captioner import Captioner
 from mullama_media.caption.inputs import find
 from mullama_media.caption.journal import Journal
-from mullama_media.caption.outputs import SIDECARS, TABLES, write_sidecar, write_table
+from mullama_media.caption.outputs import SIDECARS, check_table, write_sidecar, write_table
 from mullama_media.caption.params import CaptionParams
 from mullama_media.caption.record import Caption
 from mullama_media.caption.report import Report
@@ -64,12 +64,8 @@ def run(
             where="--sidecar",
             hint=f"One of {', '.join(SIDECARS)}",
         )
-    if table is not None and table.suffix.lower() not in TABLES:
-        raise InvalidOptionError(
-            f"no table is known for the ending {table.suffix!r}",
-            where=table,
-            hint=f"Endings are {', '.join(TABLES)}",
-        )
+    if table is not None:
+        check_table(table)
     given: dict[str, Any] = dict(params)
     if schema is not None:
         given["schema"] = schema if schema.lstrip().startswith("{") else _text(Path(schema))

@@ -19,7 +19,7 @@ from rich.text import Text
 from mullama_media.audio import files
 from mullama_media.audio.config import AudioStreamConfig
 from mullama_media.audio.inspect import inspect
-from mullama_media.audio.plot import plot
+from mullama_media.audio.plot import check, plot
 from mullama_media.cli.progress import console
 from mullama_media.errors import InvalidOptionError
 from mullama_media.frames import DeviceChange, Discontinuity, NoAudio, Source, Utterance
@@ -48,6 +48,8 @@ def run(
     as_json: bool,
 ) -> None:
     """Hear until the source ends, Ctrl-C or `duration_s`."""
+    if picture is not None:
+        check(picture)  # not at the end of a long day
     with ExitStack() as stack:
         kept = record
         if picture is not None and file is None and kept is None:
@@ -57,6 +59,8 @@ def run(
         ear = StreamingAudioProcessor(recorded or source, config)
         out = _Output(folder, as_json=as_json)
         stack.callback(out.close)
+        if recorded is not None:
+            stack.callback(recorded.finish)  # also of what was heard before an error
         with ear, _interruptible(ear, duration_s), _meter(ear):
             if file is None:
                 console.print(f"listening to {_name(source)}; Ctrl-C ends it")
@@ -88,9 +92,16 @@ class _Output:
         self._lines = None
         self.utterances = 0
         if folder is not None:
-            folder.mkdir(parents=True, exist_ok=True)
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                self._lines = (folder / "events.jsonl").open("a", encoding="utf-8")
+            except OSError as error:
+                raise InvalidOptionError(
+                    f"cannot be written: {error.strerror}",
+                    where=folder,
+                    hint="Name a folder of yours",
+                ) from error
             self.utterances = sum(1 for _ in folder.glob("utterance-*.wav"))  # of earlier times
-            self._lines = (folder / "events.jsonl").open("a", encoding="utf-8")
 
     def tell(self, event: StreamEvent) -> None:
         record = _record(event)

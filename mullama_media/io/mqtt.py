@@ -61,7 +61,7 @@ class MqttSource(RingSource):
         aiomqtt = _aiomqtt()
         self._connected = Future()
         self._thread = threading.Thread(
-            target=lambda: asyncio.run(self._run(aiomqtt)), name="mullama-mqtt", daemon=True
+            target=self._work, args=(aiomqtt,), name="mullama-mqtt", daemon=True
         )
         self._thread.start()
         self._connected.result()
@@ -73,6 +73,17 @@ class MqttSource(RingSource):
         if self._thread is not None:
             self._thread.join()
         self._ring.finish()
+
+    def _work(self, aiomqtt: ModuleType) -> None:
+        """The thread. Whatever ends it, nobody waits for it in vain."""
+        try:
+            asyncio.run(self._run(aiomqtt))
+        except Exception as error:  # of the library, or of what it was given
+            if self._connected.done():
+                self._lost(str(error))
+                self._ring.finish()
+            else:
+                self._connected.set_exception(self._refused(str(error)))
 
     async def _run(self, aiomqtt: ModuleType) -> None:
         self._loop, self._task = asyncio.get_running_loop(), asyncio.current_task()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import asyncio
 import collections
 import threading
@@ -17,7 +18,7 @@ from mullama_media.frames import AudioFormat, DeviceChange, Source, SourceItem
 __all__ = ["RingSource"]
 
 
-class RingSource:
+class RingSource(abc.ABC):
     """A source whose samples pass through a ring.
 
     Subclasses say what `_start` sets in motion and what `_stop` ends; whatever they start writes
@@ -131,13 +132,13 @@ class RingSource:
 
     # For subclasses
 
+    @abc.abstractmethod
     def _start(self) -> None:
         """Set the producer in motion."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def _stop(self) -> None:
         """Stop the producer, wait for it, and finish the ring. Called once."""
-        raise NotImplementedError
 
     def _make_ring(self, audio_format: AudioFormat) -> None:
         self._maybe_ring = AudioRing(audio_format, capacity_ms=self._buffer_ms)
@@ -174,4 +175,6 @@ class RingSource:
 
 
 if TYPE_CHECKING:
-    _is_a_source: type[Source] = RingSource
+
+    def _is_a_source(source: RingSource) -> Source:
+        return source

@@ -9,7 +9,7 @@ from PIL import Image
 from mullama_media.audio.chain import Chain
 from mullama_media.audio.config import AudioStreamConfig
 from mullama_media.audio.inspect import inspect
-from mullama_media.audio.plot import figure, plot
+from mullama_media.audio.plot import check, figure, plot
 from mullama_media.errors import MediaError, MissingExtraError
 from mullama_media.frames import AudioFrame
 from tests.audio.signals import RATE, noise, talk
@@ -74,6 +74,10 @@ def test_what_cannot_be_drawn_is_said(tmp_path, monkeypatch):
     seen = inspect(AudioFrame(noise(1000), RATE))
     with pytest.raises(MediaError, match="cannot be written"):
         plot(seen, tmp_path / "talk.xyz")
+    with pytest.raises(MediaError, match=r"\.xyz"):
+        check(tmp_path / "talk.xyz")
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(MissingExtraError):
+        check(tmp_path / "talk.png")
     with pytest.raises(MissingExtraError, match=r"mullama-media\[plot\]"):
         plot(seen, tmp_path / "talk.png")

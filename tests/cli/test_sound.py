@@ -148,6 +148,9 @@ def test_every_option_of_microphone_and_segmenter_is_a_flag():
         (["--source", "talk.wav", "--threshold", 2], "SegmenterConfig.threshold"),
         (["--source", "talk.wav", "--preset", "raw", "--config", "x"], "not both"),
         (["--device", "no such thing"], "microphone"),
+        (["--source", "talk.wav", "--out", "talk.wav"], "talk.wav: cannot be written"),
+        (["--source", "talk.wav", "--plot", "talk.xyz"], "no picture is known"),
+        (["--source", "talk.wav", "--plot", "none/talk.png"], "no such folder"),
     ],
 )
 def test_what_cannot_be_heard_is_one_line(tmp_path, args, message):

@@ -158,6 +158,9 @@ def test_what_cannot_be_is_said(monkeypatch):
         nobody = MqttSourceParams(host="127.0.0.1", port=probe.getsockname()[1])
     with pytest.raises(AudioDeviceError, match=r"127\.0\.0\.1:\d+ audio/in"):
         MqttSource(nobody).open()
+    strange = MqttSourceParams(host="a\0b", timeout_s=2)
+    with pytest.raises(AudioDeviceError, match="gives no sound"):
+        MqttSource(strange).open()
     for options in ({"topic": "a/+"}, {"topic": ""}, {"encoding": "s17"}):
         with pytest.raises(InvalidOptionError):
             MqttSource(MqttSourceParams(**options))
