@@ -74,7 +74,7 @@ if TYPE_CHECKING:
         Microphone,
         MicrophoneParams,
     )
-    from mullama_media.multimodal import MultimodalProcessor
+    from mullama_media.multimodal import CaptionParams, Conversation, MultimodalProcessor
 
 __version__ = "0.1.0"
 
@@ -87,8 +87,10 @@ __all__ = [
     "AudioFrame",
     "AudioStreamConfig",
     "BytesSource",
+    "CaptionParams",
     "Completion",
     "ControlVector",
+    "Conversation",
     "Delta",
     "DeviceChange",
     "Discontinuity",
@@ -139,6 +141,8 @@ _HOMES = {
     "AudioFrame": "mullama_media.frames",
     "AudioStreamConfig": "mullama_media.audio.config",
     "BytesSource": "mullama_media.io",
+    "CaptionParams": "mullama_media.multimodal",
+    "Conversation": "mullama_media.multimodal",
     "DeviceChange": "mullama_media.frames",
     "Discontinuity": "mullama_media.frames",
     "FileSource": "mullama_media.io",

@@ -19,10 +19,11 @@ command -v "${CXX:-c++}" >/dev/null 2>&1 || command -v g++ >/dev/null 2>&1 || co
 "$python" -c 'import pathlib, sys, sysconfig; sys.exit(not (pathlib.Path(sysconfig.get_path("include")) / "Python.h").exists())' \
   || fail "the headers of $python are missing" "Debian, Ubuntu: sudo apt install python3-dev"
 
-# What the installed build depends on: sources, build options, the interpreter.
+# What the installed build depends on: sources, build options, the interpreter, and which modules
+# there are (an editable install knows them by name).
 state=$({ "$python" -V; env | grep -E '^(LLAMA_|CMAKE_|CC=|CXX=|MULLAMA_LLAMA)' || true
           find pyproject.toml ext llama.cpp/pin.toml llama.cpp/fetch.py samples/*.* -type f \
-            -exec cksum {} + | sort -k3; } | cksum)
+            -exec cksum {} + | sort -k3; find mullama_media -name '*.py' | sort; } | cksum)
 if [ -f .venv/mullama.state ] && [ "$(cat .venv/mullama.state)" = "$state" ]; then exit 0; fi
 
 [ -x .venv/bin/python ] || { echo "setup: making .venv"; "$python" -m venv .venv; }

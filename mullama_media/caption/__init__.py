@@ -9,16 +9,16 @@ from mullama_media.lazy import lend
 if TYPE_CHECKING:
     from mullama_media.caption.captioner import Captioner
     from mullama_media.caption.journal import Journal
-    from mullama_media.caption.params import CaptionParams
     from mullama_media.caption.record import Caption
+    from mullama_media.multimodal.params import CaptionParams
 
 __all__ = ["Caption", "CaptionParams", "Captioner", "Journal"]
 
 _HOMES = {
-    "Caption": "record",
-    "CaptionParams": "params",
-    "Captioner": "captioner",
-    "Journal": "journal",
+    "Caption": "mullama_media.caption.record",
+    "CaptionParams": "mullama_media.multimodal.params",
+    "Captioner": "mullama_media.caption.captioner",
+    "Journal": "mullama_media.caption.journal",
 }
 
-__getattr__, __dir__ = lend(__name__, {name: f"{__name__}.{home}" for name, home in _HOMES.items()})
+__getattr__, __dir__ = lend(__name__, _HOMES)

@@ -15,13 +15,10 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from mullama_media.caption.journal import Journal
-from mullama_media.caption.params import CaptionParams
 from mullama_media.caption.record import Caption
-from mullama_media.engine.grammar import Grammar
-from mullama_media.engine.sampling import SamplingParams
-from mullama_media.engine.stream import Completion, StreamConfig
+from mullama_media.engine.stream import Completion
 from mullama_media.errors import EngineClosedError, MediaError, MullamaError
-from mullama_media.multimodal import MultimodalProcessor
+from mullama_media.multimodal import CaptionParams, MultimodalProcessor
 from mullama_media.vision import decode
 
 __all__ = ["Captioner"]
@@ -49,14 +46,7 @@ class Captioner:
     def __init__(self, processor: MultimodalProcessor, params: CaptionParams | None = None) -> None:
         self.processor = processor
         self.params = params or CaptionParams()
-        self._grammar = Grammar.json_schema(self.params.schema) if self.params.schema else None
-        self._sampling = SamplingParams(temperature=self.params.temperature)
-        limit = self.params.timeout_s
-        self._config = StreamConfig(
-            max_tokens=self.params.max_tokens,
-            max_time_ms=None if limit is None else max(1, round(1000 * limit)),
-            buffer_tokens=self.params.max_tokens,
-        )
+        self.params.ask_options()  # the schema is read before the first picture is
         processor.require("vision", "captions")
 
     @property
@@ -97,35 +87,13 @@ class Captioner:
     def _answer(self, work: _Work) -> Caption:
         try:
             work.read()
-            completion = self._ask(work)
+            picture = decode.read(work.take_bytes(), name=work.path)
+            completion = self.processor.caption(picture, self.params)
         except EngineClosedError:
             raise
         except MullamaError as error:
             return work.failed(error)
-        if completion.finish_reason == "deadline":
-            return work.failed(f"it took more than {self.params.timeout_s} s")
-        try:
-            data = completion.json() if self._grammar is not None else None
-        except MullamaError as error:
-            return work.failed(error)
-        return work.done(completion, data)
-
-    def _ask(self, work: _Work) -> Completion:
-        picture = decode.read(work.take_bytes(), name=work.path)
-        for left in range(self.params.retries, -1, -1):
-            try:
-                prompt = self.processor.prepare(
-                    [picture, self.params.prompt], system=self.params.system
-                )
-                return self.processor.engine.submit(
-                    prompt, self._sampling, self._config, grammar=self._grammar
-                ).result()
-            except (EngineClosedError, MediaError):
-                raise  # the next time would be no better
-            except MullamaError:
-                if not left:
-                    raise
-        raise AssertionError("unreachable")
+        return work.done(completion, completion.json() if self.params.schema else None)
 
 
 class _Work:
@@ -153,7 +121,7 @@ class _Work:
         data, self._bytes = self._bytes, b""
         return data
 
-    def failed(self, error: MullamaError | str) -> Caption:
+    def failed(self, error: MullamaError) -> Caption:
         said = str(error)
         return self._caption(error=said if self.path in said else f"{self.path}: {said}")
 

@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from mullama_media.caption.params import CaptionParams
 from mullama_media.cli.arguments import MmprojName
 from mullama_media.cli.fields import Given, from_fields
 from mullama_media.engine.params import EngineParams, ModelParams
+from mullama_media.multimodal import CaptionParams
 
 __all__ = ["app"]
 

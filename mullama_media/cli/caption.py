@@ -26,7 +26,6 @@ from mullama_media.caption.captioner import Captioner
 from mullama_media.caption.inputs import find
 from mullama_media.caption.journal import Journal
 from mullama_media.caption.outputs import SIDECARS, check_table, write_sidecar, write_table
-from mullama_media.caption.params import CaptionParams
 from mullama_media.caption.record import Caption
 from mullama_media.caption.report import Report
 from mullama_media.cli.fields import Given
@@ -34,6 +33,7 @@ from mullama_media.cli.progress import console
 from mullama_media.cli.run import open_processor
 from mullama_media.engine.params import EngineParams, ModelParams
 from mullama_media.errors import InvalidOptionError, MediaError
+from mullama_media.multimodal import CaptionParams
 from mullama_media.options import from_mapping
 
 __all__ = ["run"]

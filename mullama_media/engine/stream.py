@@ -229,6 +229,7 @@ class TokenStream:
         self._cancelled = False
         self._stopped = False  # by stop_when
         self._error: CallbackError | None = None
+        self._failed = False
 
     def cancel(self) -> None:
         """Stop generating; what was sent can still be read. Idempotent, thread-safe, quick."""
@@ -264,6 +265,17 @@ class TokenStream:
     def completion(self) -> Completion | None:
         """The whole answer, once it was read to its end."""
         return self._completion
+
+    @property
+    def text(self) -> str:
+        """What was read of the answer so far."""
+        return "".join(token.text for token in self._seen)
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will come: read to its end, cancelled, or failed. Never blocks."""
+        broken = self._start.done() and (self._start.cancelled() or self._start.exception())
+        return bool(self._completion or self._cancelled or self._failed or broken)
 
     @property
     def prompt(self) -> tuple[TokenData, ...]:
@@ -401,6 +413,7 @@ class TokenStream:
             return
         terminal = self._native.terminal()
         if terminal.error is not None and not self._stopped:
+            self._failed = True
             raise terminal.error
         tail = TokenData(None, terminal.text) if terminal.text and not self._stopped else None
         tokens = (*self._seen, *([tail] if tail else []))

@@ -1,0 +1,179 @@
+"""A conversation: what was said and shown, and the next answer to it."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Unpack
+
+from mullama_media.engine.prompt import Message, Prompt
+from mullama_media.engine.stream import StreamConfig, TokenStream
+from mullama_media.engine.tools import one_of
+from mullama_media.errors import AnswerFormatError, SessionError
+from mullama_media.multimodal.content import Input, messages
+from mullama_media.multimodal.params import AskOptions, prompt_options, request_options
+
+if TYPE_CHECKING:
+    from mullama_media.multimodal.processor import MultimodalProcessor
+
+__all__ = ["Conversation"]
+
+
+class Conversation:
+    """History with pictures, recordings and text. From `MultimodalProcessor.conversation`.
+
+        talk = processor.conversation(system="Answer in one sentence.")
+        print(talk.ask([Path("photo.jpg"), "What is this?"]).result())
+        print(talk.ask("Which colour has it?").result())
+
+    Each question is asked with everything before it. What the engine still has of that is not
+    evaluated again, pictures and recordings included; they are decoded once. A question joins the
+    history with its answer: the whole, or as much as was read before it was cancelled. One that
+    failed leaves no trace.
+
+    One question at a time. Every method is thread-safe and quick, but that `ask` outside an event
+    loop decodes what it is given.
+
+    Args:
+        processor: a model. It stays open.
+        when_full: once history, question and answer no longer fit the context, "error" raises
+            ContextOverflowError, and "forget" leaves out the oldest questions with their answers,
+            until what is sent takes half of the context. The latter keeps `StreamConfig.max_tokens`
+            free for the answer, or an eighth of the context where that says nothing.
+        **options: for every question; `ask` can say otherwise.
+    """
+
+    def __init__(
+        self,
+        processor: MultimodalProcessor,
+        *,
+        when_full: str = "error",
+        **options: Unpack[AskOptions],
+    ) -> None:
+        self._processor = processor
+        self._forgets = one_of(when_full, ("error", "forget"), "when_full") == "forget"
+        self._options = options
+        self._lock = threading.Lock()
+        self._history: list[Message] = []
+        self._turn: _Turn | None = None
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        """What counts as said, media decoded; without the system message."""
+        with self._lock:
+            self._settle()
+            return tuple(self._history)
+
+    def add(self, *said: Message) -> None:
+        """Put messages at the end of the history: earlier talk, or the answer of a tool.
+
+        Media in them are decoded with the next question.
+
+        Raises:
+            SessionError: an answer is still being read.
+        """
+        with self._lock:
+            self._settle()
+            self._check_idle()
+            self._history.extend(said)
+
+    def ask(self, content: Input | None = None, **options: Unpack[AskOptions]) -> TokenStream:
+        """Ask the next question, and read its answer as it is generated.
+
+        Args:
+            content: what the user says and shows; None to answer what `add` put at the end.
+            **options: for this question, over those of the conversation.
+
+        Raises:
+            SessionError: the last answer is still being read. Read it to its end or cancel it.
+            As `MultimodalProcessor.stream`.
+        """
+        with self._lock:
+            self._settle()
+            self._check_idle()
+            turn = _Turn(list(self._history), [] if content is None else messages(content))
+            asked: AskOptions = {**self._options, **options}
+            stream = self._processor.engine.submit(
+                lambda: self._prepare(turn, asked), **request_options(asked)
+            )
+            turn.stream = stream
+            self._turn = turn
+            return stream
+
+    def undo(self) -> None:
+        """Forget the last question with its answer, and what came between. Cancels one running."""
+        with self._lock:
+            if self._turn is not None:
+                if self._turn.stream is not None:
+                    self._turn.stream.cancel()
+                self._turn = None
+                return
+            while self._history and self._history.pop().role != "user":
+                pass
+
+    def clear(self) -> None:
+        """Forget everything. Cancels an answer that is being read."""
+        with self._lock:
+            if self._turn is not None and self._turn.stream is not None:
+                self._turn.stream.cancel()
+            self._turn = None
+            self._history.clear()
+
+    def _prepare(self, turn: _Turn, options: AskOptions) -> Prompt:
+        """Decode, and leave out what has no room. In `ask`, or on a worker thread."""
+        decode = self._processor.decode
+        turn.history = [decode(message) for message in turn.history]
+        turn.question = [decode(message) for message in turn.question]
+        asked = prompt_options(options)
+        limit = self._processor.engine.n_ctx
+        config = options.get("config") or StreamConfig()
+        room = limit - min(config.max_tokens or limit // 8, limit // 2)
+        while True:
+            prompt = self._processor.prepare([*turn.history, *turn.question], **asked)
+            if not self._forgets or not turn.history or prompt.n_tokens <= room:
+                return prompt
+            room = limit // 2  # not one question each time: the engine would start anew each time
+            _drop_oldest(turn.history)
+
+    def _settle(self) -> None:
+        """Take what was read of the last answer into the history, if it has ended."""
+        turn = self._turn
+        if turn is None or turn.stream is None or not turn.stream.ended:
+            return
+        self._turn = None
+        said = turn.stream.completion
+        text = turn.stream.text
+        if said is None and not text:
+            return  # it failed, or nobody heard any of it
+        answer = Message("assistant", [text])
+        if said is not None:
+            try:
+                found = said.answer
+                answer = Message(
+                    "assistant", [found.content], found.tool_calls, reasoning=found.reasoning
+                )
+            except AnswerFormatError:
+                pass  # as it was written, then
+        self._history = [*turn.history, *turn.question, answer]
+
+    def _check_idle(self) -> None:
+        if self._turn is not None:
+            raise SessionError(
+                "the last answer is still being read",
+                where="conversation",
+                hint="Read it to its end or cancel() it before you go on",
+            )
+
+
+@dataclass
+class _Turn:
+    history: list[Message]
+    question: list[Message]
+    stream: TokenStream | None = None
+
+
+def _drop_oldest(history: list[Message]) -> None:
+    """A question and what belongs to it."""
+    history.pop(0)
+    while history and history[0].role != "user":
+        history.pop(0)
