@@ -22,7 +22,7 @@ EXPECTED = json.loads((SAMPLES / "expected.json").read_text("utf-8"))
 ANSWERS = [answer for asked in EXPECTED.values() for answer in asked.values()]
 
 
-@pytest.mark.parametrize("code", PYTHON, ids=["blocking", "asyncio", "engine"])
+@pytest.mark.parametrize("code", PYTHON, ids=["blocking", "asyncio", "conversation", "engine"])
 def test_python_blocks_run(code):
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120
