@@ -163,12 +163,19 @@ def _check(self: Any) -> None:
     for field in dataclasses.fields(self):
         where = f"{type(self).__name__}.{field.name}"
         value = getattr(self, field.name)
-        convert = field.metadata["convert"]
-        checked = _typed(convert(value) if convert else value, hints[field.name], where)
+        checked = _typed(_converted(value, field, where), hints[field.name], where)
         if checked is not value:
             object.__setattr__(self, field.name, checked)
         if checked is not None:
             _in_range(checked, field, where)
+
+
+def _converted(value: Any, field: dataclasses.Field[Any], where: str) -> Any:
+    convert = field.metadata["convert"]
+    try:
+        return convert(value) if convert else value
+    except InvalidOptionError as error:
+        raise InvalidOptionError(error.what, where=where, hint=error.hint) from None
 
 
 def _typed(value: Any, hint: Any, where: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,14 +13,16 @@ from mullama_media.audio import files
 from mullama_media.engine.prompt import Message
 from mullama_media.errors import MediaError
 from mullama_media.frames import AudioFrame, Image
-from mullama_media.vision import decode
+from mullama_media.vision import decode, load
+from mullama_media.vision.fetch import Url
+from mullama_media.vision.params import PictureParams
 
 __all__ = ["Content", "Input", "medium", "messages"]
 
 Content = Any
-"""What a prompt may hold: str (always text), a pathlib.Path or bytes (a picture or sound file,
-told apart by its first bytes), a Pillow image, a uint8 array (height, width[, 3 or 4]) as picture,
-`(samples, sample_rate)` or `AudioFrame` as recording, `Image`."""
+"""What a prompt may hold: str (always text), a pathlib.Path, bytes or a binary file (a picture or
+sound file, told apart by its first bytes), a `Url`, a Pillow image, a uint8 array (height, width[,
+3 or 4]) as picture, `(samples, sample_rate)` or `AudioFrame` as recording, `Image`."""
 
 Input = str | Sequence[Content]
 """A text; a list of Content, which becomes one user message; or a list of Message."""
@@ -35,31 +38,40 @@ def messages(content: Input) -> list[Message]:
     return [Message("user", content)]
 
 
-def medium(item: Content) -> Image | AudioFrame:
+def medium(item: Content, pictures: PictureParams | None = None) -> Image | AudioFrame:
     """One picture or recording, decoded.
+
+    Args:
+        item: what the caller gave.
+        pictures: how pictures are decoded, made to fit and fetched.
 
     Raises:
         MediaError: it is neither, or broken.
     """
-    if isinstance(item, (Image, AudioFrame)):
+    pictures = pictures or PictureParams()
+    if isinstance(item, AudioFrame):
         return item
-    if isinstance(item, (Path, bytes)):
-        return _decode(item)
-    if decode.is_pil(item):
-        return decode.from_pil(item)
-    if isinstance(item, np.ndarray):
-        return _pixels(item)
     if isinstance(item, tuple) and len(item) == 2 and isinstance(item[0], np.ndarray):
         return _samples(*item)
+    if load.is_file(item):
+        return _decode(item, pictures)
+    if isinstance(item, (Image, Url, np.ndarray)) or decode.is_pil(item):
+        return load.load(item, pictures)
     raise MediaError(
         f"a prompt cannot hold a {type(item).__name__}",
-        hint="Use str for text; Path, bytes, a Pillow image or arrays for pictures and sound",
+        hint="Use str for text; Path, bytes, Url, a Pillow image or arrays for pictures and sound",
     )
 
 
-def _decode(source: Path | bytes) -> Image | AudioFrame:
-    head = source[:16] if isinstance(source, bytes) else _head(source)
-    return files.read(source) if files.is_audio(head) else decode.read(source)
+def _decode(source: Any, pictures: PictureParams) -> Image | AudioFrame:
+    """A file is a recording or a picture by its first bytes."""
+    name = decode.name_of(source)
+    if not isinstance(source, os.PathLike):
+        source = decode.read_bytes(source, pictures.decode.max_bytes, name=name)
+    head = source[:16] if isinstance(source, bytes) else _head(Path(source))
+    if files.is_audio(head):
+        return files.read(source)
+    return load.load(source, pictures, name=name)
 
 
 def _head(path: Path) -> bytes:
@@ -68,15 +80,6 @@ def _head(path: Path) -> bytes:
             return file.read(16)
     except OSError as error:
         raise MediaError(f"it cannot be opened: {error.strerror}", where=path) from error
-
-
-def _pixels(array: np.ndarray) -> Image:
-    if array.ndim == 2:
-        array = np.stack([array] * 3, axis=-1)
-    if array.ndim == 3 and array.shape[2] == 4 and array.dtype == np.uint8:
-        alpha = array[:, :, 3:].astype(np.uint16)
-        array = ((array[:, :, :3] * alpha + 255 * (255 - alpha)) // 255).astype(np.uint8)
-    return Image(array)
 
 
 def _samples(array: np.ndarray, sample_rate: int) -> AudioFrame:

@@ -31,6 +31,7 @@ from mullama_media.multimodal.params import (
     request_options,
 )
 from mullama_media.options import replace
+from mullama_media.vision.params import PictureParams
 
 __all__ = ["MultimodalProcessor"]
 
@@ -43,10 +44,15 @@ class MultimodalProcessor:
                 print(token, end="")
 
     Every method is thread-safe. Several prompts run at once, up to `EngineParams.n_parallel`.
+
+    Args:
+        engine: what runs the prompts.
+        pictures: how pictures are decoded, made to fit and fetched.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, *, pictures: PictureParams | None = None) -> None:
         self.engine = engine
+        self.pictures = pictures or PictureParams()
 
     @classmethod
     def load(
@@ -57,6 +63,7 @@ class MultimodalProcessor:
         model_params: ModelParams | None = None,
         media_params: MediaParams | None = None,
         engine_params: EngineParams | None = None,
+        pictures: PictureParams | None = None,
         progress: Callable[[float], None] | None = None,
         download: Any = None,
     ) -> Self:
@@ -68,6 +75,7 @@ class MultimodalProcessor:
             mmproj: the vision and audio encoders, in the same forms; needed where the model's
                 name does not bring them.
             model_params, media_params, engine_params: how to load and size.
+            pictures: how pictures are decoded, made to fit and fetched.
             progress: called with the fraction of the model loaded.
             download: told about the bytes of a download (see `mullama_media.hub`).
 
@@ -84,7 +92,7 @@ class MultimodalProcessor:
             model_params = replace(model_params or ModelParams(), mtp=True)
         loaded = Model.load(found.model, model_params, progress=progress)
         media = Media.load(loaded, found.mmproj, media_params) if found.mmproj else None
-        return cls(Engine(loaded, engine_params, media=media))
+        return cls(Engine(loaded, engine_params, media=media), pictures=pictures)
 
     @classmethod
     async def load_async(cls, model: str | os.PathLike[str], **options: Any) -> Self:
@@ -251,7 +259,7 @@ class MultimodalProcessor:
         """One piece of content as prompt parts; a long recording becomes several."""
         if isinstance(item, str):
             return [item]
-        medium = as_medium(item)
+        medium = as_medium(item, self.pictures)
         if isinstance(medium, Image):
             self.require("vision", medium.name)
             return [medium]

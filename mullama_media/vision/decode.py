@@ -2,58 +2,67 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
+import threading
 import warnings
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
 import numpy as np
 
-from mullama_media.errors import MediaError, MissingExtraError
+from mullama_media.errors import MediaError, MissingExtraError, MullamaError
 from mullama_media.frames import Image
+from mullama_media.vision import color, fit
+from mullama_media.vision.params import DecodeParams, PictureParams
 
 if TYPE_CHECKING:
     from types import ModuleType
 
-__all__ = ["MAX_PIXELS", "from_pil", "is_pil", "read"]
+    from PIL import Image as Pillow
 
-MAX_PIXELS = 100_000_000
-"""Larger pictures are refused before they are unpacked: a small file may hold a huge one."""
+__all__ = [
+    "PictureFile",
+    "from_pil",
+    "is_pil",
+    "loaded",
+    "name_of",
+    "opened",
+    "read",
+    "read_bytes",
+    "told",
+]
+
+PictureFile: TypeAlias = "str | os.PathLike[str] | bytes | BinaryIO"
+"""A path, the bytes of a file, or a binary file, which is read from where it stands to its end"""
+
+_HEIC = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"hevm", b"hevs")
+_warnings = threading.Lock()  # over the process's filters of warnings
 
 
-def read(source: str | os.PathLike[str] | bytes, *, name: str | None = None) -> Image:
-    """Decode a picture of any format Pillow knows, upright, as RGB on white.
+def read(
+    source: PictureFile, params: PictureParams | None = None, *, name: str | None = None
+) -> Image:
+    """Decode a picture of any format Pillow knows, upright, as RGB.
 
-    Of an animation the first frame. Blocks; thread-safe.
+    JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF and many more; HEIC with the extra `heif`. Of an animation
+    the first frame. Transparency shows the background; CMYK, palettes, grey and deeper pixels
+    become 8-bit RGB, and wide-gamut colours sRGB (see `vision.color`). EPS, which is a program, is
+    refused. Blocks; thread-safe.
 
     Args:
-        source: a path, or the bytes of the file.
+        source: path, bytes or binary file.
+        params: background, limits and size.
         name: for error messages; the path, if left out.
 
     Raises:
-        MediaError: not a picture, truncated, or larger than MAX_PIXELS.
-        MissingExtraError: Pillow is not installed.
+        MediaError: not a picture, damaged, or larger than allowed; it names the file.
+        MissingExtraError: Pillow, or for HEIC pillow-heif, is not installed.
     """
-    name = name or ("image" if isinstance(source, bytes) else os.fspath(source))
-    if not isinstance(source, bytes) and not Path(source).is_file():
-        raise MediaError("there is no such file", where=name)
-    pil = _pillow()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", pil.DecompressionBombWarning)  # MAX_PIXELS decides
-            with pil.open(io.BytesIO(source) if isinstance(source, bytes) else source) as picture:
-                return from_pil(picture, name)
-    except pil.DecompressionBombError as error:
-        raise _too_large(name, "more than twice Pillow's own limit") from error
-    except pil.UnidentifiedImageError as error:
-        raise MediaError("it is not a picture that Pillow knows", where=name) from error
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
-        if isinstance(error, MediaError):
-            raise
-        raise MediaError(
-            f"it cannot be decoded: {error}", where=name, hint="The file may be truncated"
-        ) from error
+    params = params or PictureParams()
+    with opened(source, params.decode, name=name) as (picture, name):
+        return _finished(picture, params, name)
 
 
 def is_pil(value: Any) -> bool:
@@ -64,30 +73,161 @@ def is_pil(value: Any) -> bool:
     )
 
 
-def from_pil(picture: Any, name: str = "image") -> Image:
-    """A Pillow image, turned upright by its EXIF tag, transparency on white, 16 bits to 8.
+def from_pil(picture: Any, params: PictureParams | None = None, *, name: str = "image") -> Image:
+    """A Pillow image as `read` would give its file. The image itself stays as it is.
 
     Raises:
-        MediaError: it has more than MAX_PIXELS.
+        MediaError: it is too large, or the file behind it is damaged.
     """
-    if picture.width * picture.height > MAX_PIXELS:
-        raise _too_large(name, f"{picture.width}x{picture.height}")
+    with told(name):
+        return _finished(picture, params or PictureParams(), name)
+
+
+def read_bytes(source: PictureFile, max_bytes: int, *, name: str | None = None) -> bytes:
+    """The bytes of a file that is no larger than allowed. Blocks.
+
+    Raises:
+        MediaError: it cannot be read, is empty, or larger.
+    """
+    name = name or name_of(source)
+    with _file(source, name) as file, told(name):
+        data = file.read(max_bytes + 1)
+        if not isinstance(data, bytes):
+            raise MediaError("the file is open for text", where=name, hint="Open it with mode 'rb'")
+    if not data:
+        raise MediaError("it is empty, not a picture", where=name)
+    if len(data) > max_bytes:
+        raise MediaError(
+            "it is too large", where=name, hint=f"At most {max_bytes:,} bytes are read (max_bytes)"
+        )
+    return data
+
+
+@contextlib.contextmanager
+def opened(
+    source: PictureFile, params: DecodeParams, *, name: str | None = None
+) -> Iterator[tuple[Pillow.Image, str]]:
+    """A picture's file as Pillow's image, not unpacked yet, and its name.
+
+    What goes wrong while it is open is raised as `read` says.
+    """
+    name = name or name_of(source)
+    data = read_bytes(source, params.max_bytes, name=name)
+    with told(name), _open(data, name) as picture:
+        yield picture, name
+
+
+def loaded(picture: Pillow.Image, params: DecodeParams, name: str) -> Pillow.Image:
+    """Unpacked and upright, once it is known to be small enough. Orientation is gone from it."""
+    if picture.width * picture.height > params.max_pixels:
+        raise _too_large(name, f"{picture.width}x{picture.height}", params.max_pixels)
     from PIL import ImageOps
 
-    picture = ImageOps.exif_transpose(picture)
-    if picture.mode.startswith("I;16"):
-        picture = _pillow().fromarray((np.asarray(picture) >> 8).astype(np.uint8))
-    if picture.has_transparency_data:
-        picture = picture.convert("RGBA")
-        white = _pillow().new("RGBA", picture.size, (255, 255, 255, 255))
-        picture = _pillow().alpha_composite(white, picture)
-    return Image(np.asarray(picture.convert("RGB")), name)
+    picture.load()
+    return ImageOps.exif_transpose(picture) if _orientation(picture) != 1 else picture
 
 
-def _too_large(name: str, size: str) -> MediaError:
-    return MediaError(
-        f"it is too large: {size}", where=name, hint=f"At most {MAX_PIXELS:,} pixels are decoded"
-    )
+def _orientation(picture: Pillow.Image) -> int:
+    """1 to 8, as EXIF 2.32 has them; 1 where nothing legible says otherwise."""
+    try:
+        value = picture.getexif().get(0x0112)
+    except Exception:  # damaged EXIF does not make a picture unreadable
+        return 1
+    return value if isinstance(value, int) and 2 <= value <= 8 else 1
+
+
+def name_of(source: Any) -> str:
+    """What a file is called in messages."""
+    if isinstance(source, str | os.PathLike):
+        return os.fspath(source)
+    name = getattr(source, "name", None)
+    return name if isinstance(name, str) else "image"
+
+
+def _finished(picture: Pillow.Image, params: PictureParams, name: str) -> Image:
+    full = fit.draft(picture, params.fit, turned=_orientation(picture) >= 5)
+    picture = loaded(picture, params.decode, name)
+    picture = color.srgb(picture, color_profile=params.decode.color_profile)
+    picture = color.flatten(picture, params.decode.background)
+    return Image(np.asarray(fit.fit_picture(picture, params.fit, full)), name)
+
+
+@contextlib.contextmanager
+def _file(source: PictureFile, name: str) -> Iterator[BinaryIO]:
+    if isinstance(source, bytes | bytearray | memoryview):
+        yield io.BytesIO(source)
+    elif isinstance(source, str | os.PathLike):
+        with _opened_path(source, name) as file:
+            yield file
+    else:
+        yield source
+
+
+def _opened_path(path: str | os.PathLike[str], name: str) -> BinaryIO:
+    try:
+        return open(path, "rb")
+    except FileNotFoundError as error:
+        raise MediaError("there is no such file", where=name) from error
+    except (OSError, ValueError) as error:  # ValueError: a NUL in a name
+        why = getattr(error, "strerror", None) or error
+        raise MediaError(f"cannot be read: {why}", where=name) from error
+
+
+def _open(data: bytes, name: str) -> Pillow.Image:
+    pil = _pillow()
+    if data.startswith((b"%!PS", b"\xc5\xd0\xd3\xc6")):
+        raise MediaError("it is PostScript, a program and not a picture", where=name)
+    with _warnings, warnings.catch_warnings():
+        warnings.simplefilter("ignore", pil.DecompressionBombWarning)  # max_pixels decides
+        try:
+            return pil.open(io.BytesIO(data))  # type: ignore[no-any-return]
+        except pil.UnidentifiedImageError:
+            if not _is_heic(data) or not _learn_heic():
+                raise
+            return pil.open(io.BytesIO(data))  # type: ignore[no-any-return]
+
+
+def _is_heic(data: bytes) -> bool:
+    """By the brands in its first box (ISO 14496-12, 23008-12)."""
+    size = int.from_bytes(data[:4], "big")
+    brands = [data[i : i + 4] for i in range(8, min(size, 256, len(data)), 4)]
+    return data[4:8] == b"ftyp" and any(brand in _HEIC for brand in brands)
+
+
+def _learn_heic() -> bool:
+    """Teach Pillow HEIC; whether that was news."""
+    try:
+        import pillow_heif
+    except ImportError as error:
+        raise MissingExtraError.of("reading HEIC pictures", "heif") from error
+    news = "HEIF" not in _pillow().OPEN
+    pillow_heif.register_heif_opener()
+    return news
+
+
+@contextlib.contextmanager
+def told(name: str) -> Iterator[None]:
+    """Whatever a decoder raises as MediaError. Its plugins raise nearly everything on bad files."""
+    try:
+        yield
+    except MullamaError:
+        raise
+    except MemoryError as error:
+        raise MediaError("there is not enough memory for it", where=name) from error
+    except Exception as error:
+        kind = type(error).__name__
+        if kind == "DecompressionBombError":
+            raise _too_large(name, "more than twice Pillow's own limit", None) from error
+        if kind == "UnidentifiedImageError":
+            raise MediaError("it is not a picture that Pillow knows", where=name) from error
+        raise MediaError(
+            f"it cannot be decoded: {error or kind}", where=name, hint="The file may be truncated"
+        ) from error
+
+
+def _too_large(name: str, size: str, limit: int | None) -> MediaError:
+    allowed = f"At most {limit:,} pixels are decoded (max_pixels)" if limit else None
+    return MediaError(f"it is too large: {size}", where=name, hint=allowed)
 
 
 def _pillow() -> ModuleType:
