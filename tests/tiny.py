@@ -61,6 +61,26 @@ def model_tensors(rng: np.random.Generator) -> Tensors:
         yield f"{block}ffn_down.weight", matrix(WIDTH, FEED)
 
 
+def pixtral_tensors(rng: np.random.Generator) -> Tensors:
+    """Eyes that take a picture in its own size: RoPE in two dimensions, one row a patch."""
+
+    def matrix(*shape: int) -> np.ndarray:
+        return rng.normal(0, 0.2, shape).astype(np.float32)
+
+    yield "v.patch_embd.weight", matrix(WIDTH, 3, PATCH, PATCH)
+    yield "v.pre_ln.weight", np.ones(WIDTH, np.float32)
+    for name in ("attn_q", "attn_k", "attn_v", "attn_out"):
+        yield f"v.blk.0.{name}.weight", matrix(WIDTH, WIDTH)
+    yield "v.blk.0.ffn_gate.weight", matrix(FEED, WIDTH)
+    yield "v.blk.0.ffn_up.weight", matrix(FEED, WIDTH)
+    yield "v.blk.0.ffn_down.weight", matrix(WIDTH, FEED)
+    for norm in ("ln1", "ln2"):
+        yield f"v.blk.0.{norm}.weight", np.ones(WIDTH, np.float32)
+    yield "v.token_embd.img_break", matrix(WIDTH)
+    yield "mm.1.weight", matrix(WIDTH, WIDTH)
+    yield "mm.2.weight", matrix(WIDTH, WIDTH)
+
+
 def mmproj_tensors(rng: np.random.Generator, vision: bool, audio: bool) -> Tensors:
     def matrix(*shape: int) -> np.ndarray:
         return rng.normal(0, 0.2, shape).astype(np.float32)
@@ -169,6 +189,29 @@ def write_mmproj(path: Path, *, seed: int = 0, vision: bool = True, audio: bool 
         ears = {**tower, "projector_type": "ultravox", **own}
         _add(writer, {f"clip.audio.{name}": value for name, value in ears.items()})
     return _write(writer, dict(mmproj_tensors(np.random.default_rng(seed), vision, audio)))
+
+
+def write_dynamic_mmproj(path: Path, *, seed: int = 0) -> Path:
+    """Eyes for that model that make more tokens of larger pictures, as Pixtral's do."""
+    writer = gguf.GGUFWriter(path, "clip")
+    writer.add_type("mmproj")
+    writer.add_clip_has_vision_encoder(True)
+    writer.add_vision_use_silu(True)
+    writer.add_vision_image_mean([0.5, 0.5, 0.5])
+    writer.add_vision_image_std([0.5, 0.5, 0.5])
+    eyes = {
+        "projector_type": "pixtral",
+        "projection_dim": WIDTH,
+        "embedding_length": WIDTH,
+        "feed_forward_length": FEED,
+        "block_count": 1,
+        "attention.head_count": HEADS,
+        "attention.layer_norm_epsilon": 1e-5,
+        "image_size": 512,
+        "patch_size": PATCH,
+    }
+    _add(writer, {f"clip.vision.{name}": value for name, value in eyes.items()})
+    return _write(writer, dict(pixtral_tensors(np.random.default_rng(seed))))
 
 
 def _add(writer: gguf.GGUFWriter, fields: dict[str, Any]) -> None:

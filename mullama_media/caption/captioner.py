@@ -12,14 +12,16 @@ import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
-from pathlib import Path
 
 from mullama_media.caption.journal import Journal
 from mullama_media.caption.record import Caption
 from mullama_media.engine.stream import Completion
 from mullama_media.errors import EngineClosedError, MediaError, MullamaError
 from mullama_media.multimodal import CaptionParams, MultimodalProcessor
-from mullama_media.vision import decode
+from mullama_media.vision.decode import read_bytes
+from mullama_media.vision.fetch import fetch_bytes, is_url, short_name
+from mullama_media.vision.load import load
+from mullama_media.vision.params import PictureParams
 
 __all__ = ["Captioner"]
 
@@ -58,7 +60,9 @@ class Captioner:
             if name not in ("timeout_s", "retries")
         }
         model, media = self.processor.model, self.processor.require("vision", "captions")
-        known = [model.path.name, model.size_bytes, media.path.name, dict(sorted(asked.items()))]
+        pictures = self.processor.pictures
+        seen = [sorted(asdict(options).items()) for options in (pictures.decode, pictures.fit)]
+        known = [model.path.name, model.size_bytes, media.path.name, sorted(asked.items()), seen]
         return hashlib.sha256(json.dumps(known).encode()).hexdigest()[:32]
 
     def caption(self, path: str | os.PathLike[str]) -> Caption:
@@ -86,8 +90,8 @@ class Captioner:
 
     def _answer(self, work: _Work) -> Caption:
         try:
-            work.read()
-            picture = decode.read(work.take_bytes(), name=work.path)
+            work.read(self.processor.pictures)
+            picture = load(work.take_bytes(), self.processor.pictures, name=work.name)
             completion = self.processor.caption(picture, self.params)
         except EngineClosedError:
             raise
@@ -101,20 +105,19 @@ class _Work:
 
     def __init__(self, path: str) -> None:
         self.path = path
+        self.name = short_name(path) if is_url(path) else path
         self.digest = ""
         self._bytes = b""
         self._began = time.perf_counter()
 
-    def read(self) -> None:
+    def read(self, pictures: PictureParams) -> None:
         """Bytes and digest, unless they are here already."""
         if self.digest:
             return
-        try:
-            self._bytes = Path(self.path).read_bytes()
-        except OSError as error:
-            raise MediaError(f"cannot be read: {error.strerror}", where=self.path) from error
-        except ValueError as error:  # a NUL in a name
-            raise MediaError(f"cannot be read: {error}", where=self.path) from error
+        if is_url(self.path):
+            self._bytes = fetch_bytes(self.path, pictures.fetch)
+        else:
+            self._bytes = read_bytes(self.path, pictures.decode.max_bytes)
         self.digest = hashlib.sha256(self._bytes).hexdigest()
 
     def take_bytes(self) -> bytes:
@@ -123,7 +126,7 @@ class _Work:
 
     def failed(self, error: MullamaError) -> Caption:
         said = str(error)
-        return self._caption(error=said if self.path in said else f"{self.path}: {said}")
+        return self._caption(error=said if self.name in said else f"{self.name}: {said}")
 
     def done(self, completion: Completion, data: object) -> Caption:
         text = completion.text.strip()
@@ -189,7 +192,7 @@ class _Run:
         work = _Work(path)
         try:
             with contextlib.suppress(MediaError):  # _answer will meet it again, and say it
-                work.read()
+                work.read(self._captioner.processor.pictures)
             if work.digest and not self._begin(work):
                 return
             caption = self._captioner._answer(work)

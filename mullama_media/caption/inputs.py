@@ -8,14 +8,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from mullama_media.errors import InvalidOptionError
+from mullama_media.vision.fetch import is_url
+from mullama_media.vision.formats import SUFFIXES
 
-__all__ = ["SUFFIXES", "find"]
-
-_KNOWN = (
-    "jpg jpeg jpe png apng webp gif bmp dib tif tiff avif heic heif jp2 ppm pgm pbm pnm ico tga qoi"
-)
-SUFFIXES = frozenset(f".{name}" for name in _KNOWN.split(" "))
-"""Endings by which pictures in a folder are known; a file that is named may have any"""
+__all__ = ["find"]
 
 
 def find(names: Iterable[str | os.PathLike[str]], *, recursive: bool = False) -> Iterator[str]:
@@ -25,8 +21,8 @@ def find(names: Iterable[str | os.PathLike[str]], *, recursive: bool = False) ->
     for the names of one folder and of what was given already.
 
     Args:
-        names: files, folders, and patterns with * ? [ or ** in them. A file need not exist: that
-            it does not is said where it is read.
+        names: files, folders, patterns with * ? [ or ** in them, and URLs, which stay as they are.
+            A file need not exist: that it does not is said where it is read.
         recursive: folders within folders, too.
 
     Raises:
@@ -49,7 +45,9 @@ def find(names: Iterable[str | os.PathLike[str]], *, recursive: bool = False) ->
 
 
 def _of(name: str, recursive: bool) -> Iterator[str]:
-    if os.path.isdir(name):
+    if is_url(name):
+        yield name
+    elif os.path.isdir(name):
         yield from _in_folder(Path(name), recursive)
     elif not os.path.lexists(name) and glob.has_magic(name):
         for path in sorted(glob.iglob(name, recursive=True)):

@@ -11,9 +11,10 @@ from types import ModuleType
 from typing import Any, TextIO
 from xml.etree import ElementTree
 
-from mullama_media.caption.inputs import SUFFIXES
 from mullama_media.caption.record import Caption
 from mullama_media.errors import InvalidOptionError, MediaError, MissingExtraError
+from mullama_media.vision.fetch import is_url, short_name
+from mullama_media.vision.formats import SUFFIXES
 
 __all__ = ["SIDECARS", "TABLES", "check_table", "sidecar_path", "write_sidecar", "write_table"]
 
@@ -44,6 +45,8 @@ def sidecar_path(picture: str, kind: str) -> Path:
 
 def write_sidecar(caption: Caption, kind: str) -> Path:
     """Write the caption beside its picture, in one piece. Raises MediaError."""
+    if is_url(caption.path):
+        raise MediaError("a URL has no folder for a file beside it", where=short_name(caption.path))
     target = sidecar_path(caption.path, kind)
     _in_one_piece(target, lambda file: file.write(_sidecar(caption, kind)))
     return target

@@ -13,7 +13,10 @@ from typing import Self
 
 from mullama_media.caption.record import Caption
 from mullama_media.errors import MediaError, MullamaError
-from mullama_media.vision import decode
+from mullama_media.options import replace
+from mullama_media.vision.fetch import Url, is_url, short_name
+from mullama_media.vision.load import load
+from mullama_media.vision.params import FitParams, PictureParams
 
 __all__ = ["Report"]
 
@@ -38,11 +41,16 @@ class Report:
 
     The file is self-contained: thumbnails are in it. It appears when the block is left.
 
+    Args:
+        path: the file.
+        pictures: as they were read; what was fetched is fetched again.
+
     Raises:
         MediaError: the file cannot be written.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], pictures: PictureParams | None = None) -> None:
+        self._pictures = replace(pictures or PictureParams(), fit=FitParams(size=(_SIDE, _SIDE)))
         self._path = Path(path)
         self._part = self._path.with_name(f".{self._path.name}.part")
         self._count = self._failed = 0
@@ -57,7 +65,7 @@ class Report:
         self._count += 1
         self._failed += caption.error is not None
         try:
-            picture = f'<img src="{_thumbnail(caption.path)}" alt="">'
+            picture = f'<img src="{self._thumbnail(caption.path)}" alt="">'
         except MullamaError:
             picture = ""
         said = html.escape(caption.text)
@@ -66,7 +74,7 @@ class Report:
         elif caption.data is not None:
             pretty = json.dumps(caption.data, ensure_ascii=False, indent=1)
             said = f"<pre>{html.escape(pretty)}</pre>"
-        name = html.escape(caption.path)
+        name = html.escape(short_name(caption.path) if is_url(caption.path) else caption.path)
         try:
             self._file.write(
                 f"<figure>{picture}<figcaption>{said}<br><code>{name}</code></figcaption></figure>\n"
@@ -100,16 +108,14 @@ class Report:
             self._file.close()
             self._part.unlink(missing_ok=True)
 
+    def _thumbnail(self, path: str) -> str:
+        """A `data:` URL of the picture, small."""
+        from PIL import Image
+
+        source = Url(path) if is_url(path) else path
+        buffer = io.BytesIO()
+        Image.fromarray(load(source, self._pictures).pixels).save(buffer, "JPEG", quality=80)
+        return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+
     def _error(self, error: OSError) -> MediaError:
         return MediaError(f"cannot be written: {error.strerror}", where=str(self._path))
-
-
-def _thumbnail(path: str) -> str:
-    """A `data:` URL of the picture, small."""
-    from PIL import Image
-
-    picture = Image.fromarray(decode.read(path).pixels)
-    picture.thumbnail((_SIDE, _SIDE))
-    buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=80)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
-from mullama_media.cli import app_models, app_sound, app_vision
+from mullama_media.cli import app_convert, app_models, app_sound, app_vision
 from mullama_media.cli.arguments import MmprojName, ModelName
 from mullama_media.cli.fields import Given, from_fields
+from mullama_media.cli.pictures import picture_options
 from mullama_media.engine.params import EngineParams, ModelParams
 from mullama_media.engine.sampling import PRESETS, SamplingParams
 from mullama_media.engine.stream import StreamConfig
@@ -46,6 +47,7 @@ app = typer.Typer(
     "Where the answer ends",
     {"max_tokens": ("--max-tokens", "-n"), "buffer_tokens": ()},
 )
+@picture_options
 def run(
     model: ModelName,
     prompt: Annotated[
@@ -57,8 +59,13 @@ def run(
         ),
     ] = None,
     image: Annotated[
-        list[Path] | None,
-        typer.Option("--image", "-i", metavar="FILE", help="A picture. Repeatable."),
+        list[str] | None,
+        typer.Option(
+            "--image",
+            "-i",
+            metavar="FILE|URL",
+            help="A picture: a file, a data: URL, or with --allow-url an http(s) URL. Repeatable.",
+        ),
     ] = None,
     audio: Annotated[
         list[Path] | None,
@@ -105,6 +112,10 @@ def run(
     config: Given,
     engine: Given,
     loading: Given,
+    media: Given,
+    decoding: Given,
+    fit: Given,
+    fetching: Given,
 ) -> None:
     """Ask a model about text, pictures and recordings.
 
@@ -121,11 +132,12 @@ def run(
         mullama run tiny-omni "A city" --json-schema '{"type": "object", "properties": {...}}'
     """
     from mullama_media.cli import run as command
+    from mullama_media.cli.pictures import as_content, picture_params
 
     command.run(
         model,
         prompt,
-        [*(image or []), *(audio or [])],
+        [*as_content(image or []), *(audio or [])],
         mmproj=mmproj,
         system=system,
         session=session,
@@ -146,6 +158,8 @@ def run(
         config=config,
         engine=engine,
         loading=loading,
+        media_options=media,
+        pictures=picture_params(decoding, fit, fetching),
     )
 
 
@@ -186,4 +200,5 @@ def demo() -> None:
 
 app.add_typer(app_vision.app)
 app.add_typer(app_models.app)
+app.add_typer(app_convert.app)
 app.add_typer(app_sound.app)

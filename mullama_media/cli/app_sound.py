@@ -1,4 +1,4 @@
-"""Commands for sound: convert, listen, devices."""
+"""Commands for sound: listen, devices."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from mullama_media.audio.config import PRESETS, DenoiseConfig, SegmenterConfig, VadConfig
-from mullama_media.audio.formats import ConvertParams
 from mullama_media.cli.fields import Given, from_fields
 from mullama_media.io.params import MicrophoneParams
 from mullama_media.options import from_mapping
@@ -16,40 +15,6 @@ from mullama_media.options import from_mapping
 __all__ = ["app"]
 
 app = typer.Typer()
-
-
-@app.command()
-@from_fields("options", ConvertParams, "Result", {"format": ("--format", "-f")})
-def convert(
-    files: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="IN... OUT",
-            help="Sound files or folders, and the file or folder to write.",
-            show_default=False,
-        ),
-    ],
-    force: Annotated[bool, typer.Option("--force", help="Replace what is there.")] = False,
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Files at a time. [CPUs]", show_default=False)
-    ] = None,
-    *,
-    options: Given,
-) -> None:
-    """Convert sound files: format, rate, channels and kind of sample.
-
-        mullama convert talk.m4a talk.wav --sample-rate 16000 --channels 1
-
-        mullama convert recordings/ compressed/ --format opus --bitrate-kbps 24
-
-    A file that fails says why and stops no other (exit status 1). Long files take no more memory
-    than short ones; a file appears when it is complete.
-    """
-    from mullama_media.cli import convert as command
-
-    if len(files) < 2:
-        raise typer.BadParameter("IN and OUT are needed")
-    command.run(files[:-1], files[-1], force=force, workers=workers, options=options)
 
 
 @app.command()

@@ -9,6 +9,7 @@ import typer
 
 from mullama_media.cli.arguments import MmprojName
 from mullama_media.cli.fields import Given, from_fields
+from mullama_media.cli.pictures import picture_options
 from mullama_media.engine.params import EngineParams, ModelParams
 from mullama_media.multimodal import CaptionParams
 
@@ -27,12 +28,13 @@ app = typer.Typer()
     rest=False,
 )
 @from_fields("loading", ModelParams, "Model", {"gpu_layers": ("--gpu-layers", "-g")}, rest=False)
+@picture_options
 def caption(
     paths: Annotated[
         list[str],
         typer.Argument(
             metavar="PATH...",
-            help="Pictures, folders, patterns, or - for a list on stdin.",
+            help="Pictures, folders, patterns, URLs (with --allow-url), or - for a list on stdin.",
             show_default=False,
         ),
     ],
@@ -75,6 +77,10 @@ def caption(
     params: Given,
     engine: Given,
     loading: Given,
+    media: Given,
+    decoding: Given,
+    fit: Given,
+    fetching: Given,
 ) -> None:
     """Caption many pictures.
 
@@ -84,10 +90,13 @@ def caption(
 
         find . -name "*.png" | mullama caption - --json
 
+        mullama caption photos/ --resize 768 --image-max-tokens 256
+
     A broken picture says why and stops no other (exit status 1).
     Stopped or killed, the same command goes on where it was.
     """
     from mullama_media.cli import caption as command
+    from mullama_media.cli.pictures import picture_params
 
     command.run(
         paths,
@@ -103,4 +112,6 @@ def caption(
         params=params,
         engine=engine,
         loading=loading,
+        media=media,
+        pictures=picture_params(decoding, fit, fetching),
     )

@@ -31,10 +31,12 @@ from mullama_media.caption.report import Report
 from mullama_media.cli.fields import Given
 from mullama_media.cli.progress import console
 from mullama_media.cli.run import open_processor
-from mullama_media.engine.params import EngineParams, ModelParams
+from mullama_media.engine.params import EngineParams, MediaParams, ModelParams
 from mullama_media.errors import InvalidOptionError, MediaError
 from mullama_media.multimodal import CaptionParams
 from mullama_media.options import from_mapping
+from mullama_media.vision.fetch import is_url, short_name
+from mullama_media.vision.params import PictureParams
 
 __all__ = ["run"]
 
@@ -56,6 +58,8 @@ def run(
     params: Given,
     engine: Given,
     loading: Given,
+    media: Given,
+    pictures: PictureParams,
 ) -> None:
     """Caption everything that is named."""
     if sidecar is not None and sidecar not in SIDECARS:
@@ -73,12 +77,13 @@ def run(
     paths = list(find(_names(names), recursive=recursive))
     if not paths:
         raise InvalidOptionError("there is no picture", hint="Name files, folders or patterns")
-    engine_params, model_params = (
-        from_mapping(EngineParams, engine),
-        from_mapping(ModelParams, loading),
-    )
+    engine_params = from_mapping(EngineParams, engine)
+    model_params = from_mapping(ModelParams, loading)
+    media_params = from_mapping(MediaParams, media)
     with ExitStack() as stack:
-        processor = stack.enter_context(open_processor(model, mmproj, engine_params, model_params))
+        processor = stack.enter_context(
+            open_processor(model, mmproj, engine_params, model_params, media_params, pictures)
+        )
         captioner = Captioner(processor, asked)
         kept = journal or _journal(table, sidecar)
         book = stack.enter_context(Journal(kept, captioner.question)) if kept else None
@@ -92,7 +97,7 @@ def run(
             if table is not None:
                 write_table(table, ordered)
             if report is not None:
-                _report(report, ordered)
+                _report(report, ordered, pictures)
     _sum_up(done)
 
 
@@ -113,7 +118,8 @@ class _Output:
         if self._as_json:
             typer.echo(json.dumps(caption.as_dict(), ensure_ascii=False))
         elif not self._quiet and caption.error is None:
-            typer.echo(f"{caption.path}: {' '.join(caption.text.split())}")
+            name = short_name(caption.path) if is_url(caption.path) else caption.path
+            typer.echo(f"{name}: {' '.join(caption.text.split())}")
         return caption
 
 
@@ -168,8 +174,8 @@ class _Rate(ProgressColumn):
         return Text(f"{task.speed:.1f}/s" if task.speed else "")
 
 
-def _report(path: Path, captions: Sequence[Caption]) -> None:
-    with Report(path) as sheet:
+def _report(path: Path, captions: Sequence[Caption], pictures: PictureParams) -> None:
+    with Report(path, pictures) as sheet:
         for caption in captions:
             sheet.add(caption)
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from mullama_media.engine import Engine, Message
 from mullama_media.errors import StateError
+from mullama_media.vision.fetch import Url
 
 __all__ = ["Conversation"]
 
@@ -60,8 +61,12 @@ class Conversation:
 
 
 def _part(part: Any) -> Any:
-    return Path(part["file"]) if "file" in part else str(part["text"])
+    if "file" in part:
+        return Path(part["file"])
+    return Url(part["url"]) if "url" in part else str(part["text"])
 
 
 def _as_json(part: Any) -> dict[str, str]:
-    return {"file": str(part.resolve())} if isinstance(part, Path) else {"text": part}
+    if isinstance(part, Path):
+        return {"file": str(part.resolve())}
+    return {"url": part.url} if isinstance(part, Url) else {"text": part}

@@ -3,90 +3,186 @@
 from __future__ import annotations
 
 import contextlib
+import glob
+import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
-from mullama_media.audio.convert import Conversion, convert, convert_many
-from mullama_media.audio.formats import FORMATS, ConvertParams
+from mullama_media.audio import convert as sound
+from mullama_media.audio import formats as sounds
 from mullama_media.cli.fields import Given
 from mullama_media.cli.progress import console
 from mullama_media.errors import InvalidOptionError
 from mullama_media.options import from_mapping
+from mullama_media.vision import convert as vision
+from mullama_media.vision import formats as pictures
+from mullama_media.vision.params import ConvertParams, DecodeParams, FitParams
 
 __all__ = ["run"]
 
-_SUFFIXES = {suffix for known in FORMATS.values() for suffix in known.suffixes}
+Done = sound.Conversion | vision.PictureConversion
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """Sound or pictures: what a run converts."""
+
+    name: str
+    formats: Mapping[str, Any]
+    suffixes: frozenset[str]
+    params: Any
+    convert: Callable[..., Done]
+    convert_many: Callable[..., list[Any]]
 
 
 def run(
-    sources: Sequence[Path], target: Path, *, force: bool, workers: int | None, options: Given
+    sources: Sequence[str],
+    target: Path,
+    *,
+    kind: str | None,
+    force: bool,
+    workers: int | None,
+    sound_options: Given,
+    picture_options: Given,
+    decoding: Given,
+    fit: Given,
 ) -> None:
     """IN... OUT."""
-    params = from_mapping(ConvertParams, options)
-    if len(sources) == 1 and not sources[0].is_dir() and not target.is_dir():
-        done = [_one(sources[0], target, params, force)]
-    else:
-        done = _many(sources, target, params, force, workers)
-    failed = [result for result in done if result.error is not None]
-    for result in failed:
-        console.print(f"error: {result.error}", markup=False)
-    if failed:
-        raise typer.Exit(1)
-
-
-def _one(source: Path, target: Path, params: ConvertParams, force: bool) -> Conversion:
-    with _bars(source.name, count=False) as (bars, task):
-        done = convert(
-            source,
-            target,
-            params,
-            overwrite=force,
-            progress=lambda at, total: bars.update(task, completed=at, total=total),
+    if _is_picture(kind, target):
+        _refuse(sound_options, "sound", "pictures")
+        options = {
+            **picture_options,
+            "decode": from_mapping(DecodeParams, decoding),
+            "fit": from_mapping(FitParams, fit),
+        }
+        work = _Kind(
+            "picture",
+            pictures.FORMATS,
+            pictures.SUFFIXES,
+            from_mapping(ConvertParams, {"format": kind, **options}),
+            vision.convert,
+            vision.convert_many,
         )
+    else:
+        _refuse({**picture_options, **decoding, **fit}, "pictures", "sound")
+        work = _Kind(
+            "sound file",
+            sounds.FORMATS,
+            frozenset(suffix for known in sounds.FORMATS.values() for suffix in known.suffixes),
+            from_mapping(sounds.ConvertParams, {"format": kind, **sound_options}),
+            sound.convert,
+            sound.convert_many,
+        )
+    paths = [path for source in sources for path in _named(source)]
+    if len(paths) == 1 and not paths[0].is_dir() and not target.is_dir():
+        done = [_one(paths[0], target, work, force)]
+    else:
+        done = _many(paths, target, work, force, workers)
+    _sum_up(done)
+
+
+def _is_picture(kind: str | None, target: Path) -> bool:
+    if kind is not None and kind not in pictures.FORMATS and kind not in sounds.FORMATS:
+        known = ", ".join([*sounds.FORMATS, *pictures.FORMATS])
+        raise InvalidOptionError(f"{kind!r} is no format", where="--format", hint=f"One of {known}")
+    return kind in pictures.FORMATS or (kind is None and target.suffix.lower() in pictures.SUFFIXES)
+
+
+def _refuse(given: Given, theirs: str, ours: str) -> None:
+    for name in given:
+        flag = f"--{name.replace('_', '-')}"
+        raise InvalidOptionError(f"it is for {theirs}, and OUT is for {ours}", where=flag)
+
+
+def _named(source: str) -> Iterator[Path]:
+    """A pattern that the shell left alone stands for what it matches."""
+    if os.path.lexists(source) or not glob.has_magic(source):
+        yield Path(source)
+        return
+    found = sorted(glob.iglob(source, recursive=True))
+    if not found:
+        raise InvalidOptionError("nothing matches this pattern", where=source)
+    yield from map(Path, found)
+
+
+def _one(source: Path, target: Path, work: _Kind, force: bool) -> Done:
+    with _bars(source.name, count=False) as (bars, task):
+        options: dict[str, Any] = {"overwrite": force}
+        if work.convert is sound.convert:
+            options["progress"] = lambda at, total: bars.update(task, completed=at, total=total)
+        done = work.convert(source, target, work.params, **options)
     _say(done)
     return done
 
 
 def _many(
-    sources: Sequence[Path], folder: Path, params: ConvertParams, force: bool, workers: int | None
-) -> list[Conversion]:
-    if params.format is None:
+    sources: Sequence[Path], folder: Path, work: _Kind, force: bool, workers: int | None
+) -> list[Done]:
+    if work.params.format is None:
         raise InvalidOptionError(
-            "many files need --format", where=folder, hint=f"One of {', '.join(FORMATS)}"
+            "many files need --format",
+            where=folder,
+            hint=f"One of {', '.join([*sounds.FORMATS, *pictures.FORMATS])}",
         )
-    pairs = [pair for source in sources for pair in _pairs(source, folder, params.format)]
+    pairs = [pair for source in sources for pair in _pairs(source, folder, work)]
     for target, times in Counter(target for _, target in pairs).items():
         if times > 1:
             raise InvalidOptionError("two files would become this one", where=target)
-        target.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(target.parent)
     with _bars("converting", count=True, total=len(pairs)) as (bars, task):
 
-        def progress(result: Conversion) -> None:
+        def progress(result: Done) -> None:
             bars.advance(task)
             _say(result)
 
-        return convert_many(pairs, params, overwrite=force, workers=workers, progress=progress)
+        return work.convert_many(
+            pairs, work.params, overwrite=force, workers=workers, progress=progress
+        )
 
 
-def _pairs(source: Path, folder: Path, kind: str) -> list[tuple[Path, Path]]:
-    """A file beside others in `folder`; of a folder every sound file, in the same subfolders."""
-    suffix = FORMATS[kind].suffixes[0]
+def _pairs(source: Path, folder: Path, work: _Kind) -> list[tuple[Path, Path]]:
+    """A file beside others in `folder`; of a folder every such file, in the same subfolders."""
+    suffix = work.formats[work.params.format].suffixes[0]
     if not source.is_dir():
         return [(source, folder / source.with_suffix(suffix).name)]
-    found = sorted(path for path in source.rglob("*") if path.suffix.lower() in _SUFFIXES)
+    found = sorted(path for path in source.rglob("*") if path.suffix.lower() in work.suffixes)
     if not found:
-        raise InvalidOptionError("there is no sound file in it", where=source)
+        raise InvalidOptionError(f"there is no {work.name} in it", where=source)
     return [(path, folder / path.relative_to(source).with_suffix(suffix)) for path in found]
 
 
-def _say(result: Conversion) -> None:
-    if result.error is None:
-        layout = f"{result.sample_rate} Hz, {result.channels} channels"
-        typer.echo(f"{result.target}  {result.seconds:.1f} s, {layout}")
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InvalidOptionError(f"cannot be made: {error.strerror}", where=folder) from error
+
+
+def _say(result: Done) -> None:
+    if result.error is not None:
+        return
+    if isinstance(result, sound.Conversion):
+        what = f"{result.seconds:.1f} s, {result.sample_rate} Hz, {result.channels} channels"
+    else:
+        frames = f", {result.frames} frames" if result.frames > 1 else ""
+        what = f"{result.width}x{result.height}{frames}"
+    typer.echo(f"{result.target}  {what}")
+
+
+def _sum_up(done: Sequence[Done]) -> None:
+    failed = [result for result in done if result.error is not None]
+    if failed and len(done) > 1:
+        console.print(f"{len(done) - len(failed)} converted, {len(failed)} failed")
+    for result in failed:
+        console.print(f"error: {result.error}", markup=False, soft_wrap=True)
+    if failed:
+        raise typer.Exit(1)
 
 
 @contextlib.contextmanager

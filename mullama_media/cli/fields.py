@@ -52,13 +52,17 @@ def from_fields(
     }
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        signature = inspect.signature(command)
+        named = {  # another class of this command may have a field of the same name
+            name: f"{parameter}_{name}" if name in signature.parameters else name for name in fields
+        }
+
         @functools.wraps(command)
         def wrapper(**values: Any) -> None:
-            given = {name: values.pop(name) for name in fields}
+            given = {name: values.pop(named[name]) for name in fields}
             mine = {n: _parsed(fields[n], v) for n, v in given.items() if v is not None}
             command(**values, **{parameter: mine})
 
-        signature = inspect.signature(command)
         own = typing.get_type_hints(command, include_extras=True)
         kept = [
             p.replace(annotation=own[name], kind=inspect.Parameter.KEYWORD_ONLY)
@@ -67,7 +71,7 @@ def from_fields(
         ]
         added = [
             inspect.Parameter(
-                name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation
+                named[name], inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation
             )
             for name, annotation in annotations.items()
         ]
@@ -126,6 +130,8 @@ def _kind(hint: Any) -> tuple[Any, str | None]:
         return _kind(kinds[0])
     if typing.get_origin(hint) is tuple:
         item = typing.get_args(hint)[0]
+        if Ellipsis not in typing.get_args(hint):
+            return str, "PIXELS"
         return types.GenericAlias(list, (item,)), "TEXT" if item is str else None
     return hint, None
 

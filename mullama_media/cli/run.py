@@ -15,6 +15,7 @@ from mullama_media.engine import (
     Completion,
     EngineParams,
     Grammar,
+    MediaParams,
     ModelParams,
     SamplingParams,
     StreamConfig,
@@ -23,6 +24,7 @@ from mullama_media.engine import (
 from mullama_media.errors import InvalidOptionError
 from mullama_media.multimodal import MultimodalProcessor
 from mullama_media.options import from_mapping
+from mullama_media.vision.params import PictureParams
 
 __all__ = ["open_processor", "run", "stats_line"]
 
@@ -30,7 +32,7 @@ __all__ = ["open_processor", "run", "stats_line"]
 def run(
     model: str,
     prompt: str | None,
-    media: Sequence[Path],
+    media: Sequence[Any],
     *,
     mmproj: str | None,
     system: str | None,
@@ -44,6 +46,8 @@ def run(
     config: Mapping[str, Any],
     engine: Mapping[str, Any],
     loading: Mapping[str, Any],
+    media_options: Mapping[str, Any],
+    pictures: PictureParams,
 ) -> None:
     """Ask once. The mappings hold the options that were given on the command line."""
     sampling_params = (
@@ -54,9 +58,12 @@ def run(
     stream_config = from_mapping(StreamConfig, config)
     engine_params = from_mapping(EngineParams, {"n_parallel": 1, **engine})
     model_params = from_mapping(ModelParams, loading)
+    media_params = from_mapping(MediaParams, media_options)
     grammar = _grammar(constraint)
     text = _prompt(prompt)
-    with open_processor(model, mmproj, engine_params, model_params) as processor:
+    with open_processor(
+        model, mmproj, engine_params, model_params, media_params, pictures
+    ) as processor:
         talk = Conversation()
         if session is not None and session.exists():
             talk = Conversation.load(session, processor.engine)
@@ -83,6 +90,8 @@ def open_processor(
     mmproj: str | None,
     engine_params: EngineParams,
     model_params: ModelParams | None = None,
+    media_params: MediaParams | None = None,
+    pictures: PictureParams | None = None,
 ) -> MultimodalProcessor:
     """Fetch and load with progress bars."""
     files = fetch(model, mmproj)
@@ -91,7 +100,9 @@ def open_processor(
             files.model,
             mmproj=files.mmproj,
             model_params=model_params,
+            media_params=media_params,
             engine_params=engine_params,
+            pictures=pictures,
             progress=progress,
         )
 

@@ -12,12 +12,12 @@ from mullama_media.errors import MediaError
 from mullama_media.frames import Image
 from mullama_media.vision import color, decode
 from mullama_media.vision.fit import fit_picture
-from mullama_media.vision.params import PictureParams
+from mullama_media.vision.params import DecodeParams, PictureParams
 
 if TYPE_CHECKING:
     from PIL import Image as Pillow
 
-__all__ = ["Frame", "count", "frames", "shown_ms"]
+__all__ = ["Frame", "check", "count", "frames", "shown_ms"]
 
 _STILLS = ("MPO",)  # what follows is the same scene for another eye, or a gain map
 _LEAST_MS, _INSTEAD_MS = 10, 100
@@ -57,13 +57,9 @@ def frames(
     params = params or PictureParams()
     with decode.opened(source, params.decode, name=name) as (picture, name):
         total, at_ms = count(picture), 0.0
+        check(total, params.decode, name)
         for index in range(total):
             here = name if total == 1 else f"{name} frame {index}"
-            if index >= params.decode.max_frames:
-                limit = params.decode.max_frames
-                raise MediaError(
-                    f"it has {total} frames", where=name, hint=f"At most {limit} are read"
-                )
             image = _frame(picture, index, params, here)
             duration = shown_ms(picture, total)
             yield Frame(image, index, at_ms, duration)
@@ -73,6 +69,16 @@ def frames(
 def count(picture: Pillow.Image) -> int:
     """Frames or pages of an opened picture."""
     return 1 if picture.format in _STILLS else getattr(picture, "n_frames", 1)
+
+
+def check(total: int, params: DecodeParams, name: str) -> None:
+    """Raise MediaError for more frames than allowed."""
+    if total > params.max_frames:
+        raise MediaError(
+            f"it has {total} frames",
+            where=name,
+            hint=f"At most {params.max_frames} are read (max_frames)",
+        )
 
 
 def shown_ms(picture: Pillow.Image, total: int) -> float:

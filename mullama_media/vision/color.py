@@ -11,11 +11,10 @@ import numpy.typing as npt
 
 if TYPE_CHECKING:
     from PIL import Image as Pillow
-    from PIL import ImageCms
 
-__all__ = ["eight_bits", "flatten", "rgb_of", "srgb"]
+__all__ = ["eight_bits", "flatten", "profile_mode", "rgb_of", "srgb"]
 
-_BRANDS = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}
+_MODES = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}
 _SAME = 2  # levels: a profile whose colours differ less is sRGB under another name
 
 
@@ -126,24 +125,35 @@ def _of_floats(values: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
     return levels.astype(np.uint8)
 
 
-def _managed(picture: Pillow.Image, profile: bytes) -> Pillow.Image:
+def profile_mode(profile: bytes) -> str | None:
+    """Pillow's mode of the pixels a profile is for: RGB, L or CMYK; None where it is broken."""
     from PIL import ImageCms
 
     try:
-        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        mode = _BRANDS.get(source.profile.xcolor_space.strip())
+        space = ImageCms.ImageCmsProfile(io.BytesIO(profile)).profile.xcolor_space
+    except (ImageCms.PyCMSError, OSError, ValueError):
+        return None
+    return _MODES.get(space.strip())
+
+
+def _managed(picture: Pillow.Image, profile: bytes) -> Pillow.Image:
+    from PIL import ImageCms
+
+    mode = profile_mode(profile)
+    try:
         if mode == "RGB" and not (picture.mode == "CMYK" or _is_srgb(profile)):
-            return _transformed(picture.convert("RGB"), source)
+            return _transformed(picture.convert("RGB"), profile)
         if mode in ("L", "CMYK") and picture.mode == mode:
-            return _transformed(picture, source)
+            return _transformed(picture, profile)
     except (ImageCms.PyCMSError, OSError, ValueError):
         pass
     return picture.convert("RGB")
 
 
-def _transformed(picture: Pillow.Image, source: ImageCms.ImageCmsProfile) -> Pillow.Image:
+def _transformed(picture: Pillow.Image, profile: bytes) -> Pillow.Image:
     from PIL import ImageCms
 
+    source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
     transform = ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), picture.mode, "RGB")
     made = ImageCms.applyTransform(picture, transform)
     assert made is not None  # noqa: S101 (it is in place alone that gives nothing)
@@ -153,10 +163,9 @@ def _transformed(picture: Pillow.Image, source: ImageCms.ImageCmsProfile) -> Pil
 @functools.lru_cache(maxsize=32)
 def _is_srgb(profile: bytes) -> bool:
     """Whether a profile changes no colour that matters: most pictures that have one have sRGB's."""
-    from PIL import Image, ImageCms
+    from PIL import Image
 
     steps = np.linspace(0, 255, 6).astype(np.uint8)
     grid = np.stack(np.meshgrid(steps, steps, steps), axis=-1).reshape(36, 6, 3)
-    source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-    made = np.asarray(_transformed(Image.fromarray(grid), source))
+    made = np.asarray(_transformed(Image.fromarray(grid), profile))
     return bool(np.abs(made.astype(int) - grid).max() <= _SAME)

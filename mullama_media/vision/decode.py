@@ -26,9 +26,11 @@ __all__ = [
     "PictureFile",
     "from_pil",
     "is_pil",
+    "learn_heic",
     "loaded",
     "name_of",
     "opened",
+    "orientation",
     "read",
     "read_bytes",
     "told",
@@ -124,10 +126,10 @@ def loaded(picture: Pillow.Image, params: DecodeParams, name: str) -> Pillow.Ima
     from PIL import ImageOps
 
     picture.load()
-    return ImageOps.exif_transpose(picture) if _orientation(picture) != 1 else picture
+    return ImageOps.exif_transpose(picture) if orientation(picture) != 1 else picture
 
 
-def _orientation(picture: Pillow.Image) -> int:
+def orientation(picture: Pillow.Image) -> int:
     """1 to 8, as EXIF 2.32 has them; 1 where nothing legible says otherwise."""
     try:
         value = picture.getexif().get(0x0112)
@@ -145,7 +147,7 @@ def name_of(source: Any) -> str:
 
 
 def _finished(picture: Pillow.Image, params: PictureParams, name: str) -> Image:
-    full = fit.draft(picture, params.fit, turned=_orientation(picture) >= 5)
+    full = fit.draft(picture, params.fit, turned=orientation(picture) >= 5)
     picture = loaded(picture, params.decode, name)
     picture = color.srgb(picture, color_profile=params.decode.color_profile)
     picture = color.flatten(picture, params.decode.background)
@@ -182,7 +184,7 @@ def _open(data: bytes, name: str) -> Pillow.Image:
         try:
             return pil.open(io.BytesIO(data))  # type: ignore[no-any-return]
         except pil.UnidentifiedImageError:
-            if not _is_heic(data) or not _learn_heic():
+            if not _is_heic(data) or not learn_heic():
                 raise
             return pil.open(io.BytesIO(data))  # type: ignore[no-any-return]
 
@@ -194,12 +196,12 @@ def _is_heic(data: bytes) -> bool:
     return data[4:8] == b"ftyp" and any(brand in _HEIC for brand in brands)
 
 
-def _learn_heic() -> bool:
-    """Teach Pillow HEIC; whether that was news."""
+def learn_heic() -> bool:
+    """Teach Pillow HEIC; whether that was news. Raises MissingExtraError."""
     try:
         import pillow_heif
     except ImportError as error:
-        raise MissingExtraError.of("reading HEIC pictures", "heif") from error
+        raise MissingExtraError.of("HEIC pictures", "heif") from error
     news = "HEIF" not in _pillow().OPEN
     pillow_heif.register_heif_opener()
     return news

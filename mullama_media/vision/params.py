@@ -7,8 +7,9 @@ from typing import Any
 
 from mullama_media.errors import InvalidOptionError
 from mullama_media.options import option, options
+from mullama_media.vision.formats import FORMATS
 
-__all__ = ["FILTERS", "DecodeParams", "FetchParams", "FitParams", "PictureParams"]
+__all__ = ["FILTERS", "ConvertParams", "DecodeParams", "FetchParams", "FitParams", "PictureParams"]
 
 FILTERS = ("nearest", "box", "bilinear", "hamming", "bicubic", "lanczos")
 """Resampling filters, from the quickest to the sharpest"""
@@ -138,3 +139,32 @@ class PictureParams:
     decode: DecodeParams = option(default=DecodeParams(), doc="How files become pixels.")
     fit: FitParams = option(default=FitParams(), doc="To what size they are brought.")
     fetch: FetchParams = option(default=FetchParams(), doc="What may be fetched.")
+
+
+@options
+class ConvertParams:
+    """What becomes of a picture file; what is left out stays as it is."""
+
+    format: str | None = option(
+        default=None, doc="Format; that of the file's name if left out.", choices=tuple(FORMATS)
+    )
+    quality: int | None = option(
+        default=None,
+        doc="Of a format with loss, 1 to 100; if left out, JPEG and HEIC 90, WebP 85, AVIF 75.",
+        ge=1,
+        le=100,
+    )
+    lossless: bool = option(default=False, doc="WebP without loss.")
+    metadata: str = option(
+        default="keep",
+        doc="EXIF, XMP, colour profile and resolution: keep what the format can hold, or strip. "
+        "Either way the picture is turned upright and its orientation tag removed.",
+        choices=("keep", "strip"),
+    )
+    frames: str = option(
+        default="all",
+        doc="Of an animation, or of pages, where the format can hold them.",
+        choices=("all", "first"),
+    )
+    decode: DecodeParams = option(default=DecodeParams(), doc="How the source is decoded.")
+    fit: FitParams = option(default=FitParams(), doc="To what size it is brought.")
