@@ -54,6 +54,7 @@ def run(
     fit: Given,
 ) -> None:
     """IN... OUT."""
+    kind = _format(kind)
     if _is_picture(kind, target):
         _refuse(sound_options, "sound", "pictures")
         options = {
@@ -87,10 +88,20 @@ def run(
     _sum_up(done)
 
 
+def _format(name: str | None) -> str | None:
+    """A format by its name or by an ending of it: jpg is jpeg."""
+    if name is None:
+        return None
+    known = {**sounds.FORMATS, **pictures.FORMATS}
+    for kind, about in known.items():
+        if name == kind or f".{name}" in about.suffixes:
+            return kind
+    raise InvalidOptionError(
+        f"{name!r} is no format", where="--format", hint=f"One of {', '.join(known)}"
+    )
+
+
 def _is_picture(kind: str | None, target: Path) -> bool:
-    if kind is not None and kind not in pictures.FORMATS and kind not in sounds.FORMATS:
-        known = ", ".join([*sounds.FORMATS, *pictures.FORMATS])
-        raise InvalidOptionError(f"{kind!r} is no format", where="--format", hint=f"One of {known}")
     return kind in pictures.FORMATS or (kind is None and target.suffix.lower() in pictures.SUFFIXES)
 
 
