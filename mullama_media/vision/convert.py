@@ -22,7 +22,7 @@ __all__ = ["PictureConversion", "convert", "convert_many", "format_of"]
 _MAX_ANIMATION = 250_000_000  # pixels of all frames together: 1 GB with transparency
 _GREY = ("1", "L", "LA", "La", "I", "F")
 _DESCRIPTIVE = (270, 271, 272, 305, 306, 315, 33432, 34665, 34853)  # TIFF tags not of its layout
-_ORIENTATION, _EXIF_IFD, _WIDTH, _HEIGHT = 0x0112, 0x8769, 0xA002, 0xA003
+_ORIENTATION, _EXIF_IFD, _GPS_IFD, _WIDTH, _HEIGHT = 0x0112, 0x8769, 0x8825, 0xA002, 0xA003
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,16 +240,17 @@ def _exif(source: Pillow.Image, upright: Pillow.Image, size: tuple[int, int]) ->
         found = upright.getexif()
         kept = Image.Exif()
         for tag, value in found.items():
-            if tag != _ORIENTATION and (source.format != "TIFF" or tag in _DESCRIPTIVE):
+            if tag not in (_ORIENTATION, _EXIF_IFD, _GPS_IFD) and (
+                source.format != "TIFF" or tag in _DESCRIPTIVE
+            ):
                 kept[tag] = value
-        for ifd in (_EXIF_IFD, 0x8825):
-            inner = found.get_ifd(ifd)
+        for ifd in (_EXIF_IFD, _GPS_IFD):
+            inner = dict(found.get_ifd(ifd))
+            for tag, side in ((_WIDTH, size[0]), (_HEIGHT, size[1])):
+                if ifd == _EXIF_IFD and tag in inner:
+                    inner[tag] = side
             if inner:
                 kept.get_ifd(ifd).update(inner)
-        inner = kept.get_ifd(_EXIF_IFD)
-        for tag, side in ((_WIDTH, size[0]), (_HEIGHT, size[1])):
-            if tag in inner:
-                inner[tag] = side
         return kept.tobytes() if len(kept) else None
     except Exception:  # damaged EXIF is left behind
         return None

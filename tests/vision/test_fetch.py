@@ -1,6 +1,7 @@
 """Pictures by URL, from a real server that misbehaves."""
 
 import base64
+import contextlib
 import gzip
 import socket
 import threading
@@ -30,10 +31,9 @@ class Server:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self):
                 outer.requests.append((self.path, dict(self.headers)))
-                try:
-                    getattr(outer, self.path.strip("/").partition("?")[0].partition("-")[0])(self)
-                except OSError:
-                    pass  # the other side has had enough
+                name = self.path.strip("/").partition("?")[0].partition("-")[0]
+                with contextlib.suppress(OSError):  # the other side has had enough
+                    getattr(outer, name)(self)
 
             def log_message(self, *args):
                 pass
@@ -134,7 +134,7 @@ def get(server, path, **changes):
     return fetch(f"{server.url}/{path}", PictureParams(fetch=params))
 
 
-@pytest.mark.parametrize("path", ["good", "untyped", "binary", "hop-5", "good?a=b&c=%20"])
+@pytest.mark.parametrize("path", ["good", "untyped", "binary", "hop-4", "good?a=b&c=%20"])
 def test_a_picture_comes(server, path):
     image = get(server, path)
     np.testing.assert_array_equal(image.pixels, CORNERS)
@@ -159,7 +159,7 @@ def test_a_url_is_content(server):
         ("teapot", "it cannot be fetched"),
         ("zipped", "compressed"),
         ("short", "the connection broke"),
-        ("hop-6", "too many redirects"),
+        ("hop-5", "too many redirects"),
         ("circle", "in a circle"),
         ("file", "it redirects to a file: URL"),
         ("nowhere", "it redirects to nowhere"),
