@@ -17,6 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from mullama_media.audio import convert as sound
 from mullama_media.audio import formats as sounds
 from mullama_media.cli.fields import Given
+from mullama_media.cli.pictures import flag_of
 from mullama_media.cli.progress import console
 from mullama_media.errors import InvalidOptionError
 from mullama_media.options import from_mapping
@@ -92,7 +93,7 @@ def _format(name: str | None) -> str | None:
     """A format by its name or by an ending of it: jpg is jpeg."""
     if name is None:
         return None
-    known = {**sounds.FORMATS, **pictures.FORMATS}
+    known: dict[str, Any] = {**sounds.FORMATS, **pictures.FORMATS}
     for kind, about in known.items():
         if name == kind or f".{name}" in about.suffixes:
             return kind
@@ -107,8 +108,7 @@ def _is_picture(kind: str | None, target: Path) -> bool:
 
 def _refuse(given: Given, theirs: str, ours: str) -> None:
     for name in given:
-        flag = f"--{name.replace('_', '-')}"
-        raise InvalidOptionError(f"it is for {theirs}, and OUT is for {ours}", where=flag)
+        raise InvalidOptionError(f"it is for {theirs}, and OUT is for {ours}", where=flag_of(name))
 
 
 def _named(source: str) -> Iterator[Path]:

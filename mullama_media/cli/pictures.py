@@ -11,7 +11,7 @@ from mullama_media.engine.params import MediaParams
 from mullama_media.options import from_mapping
 from mullama_media.vision.params import DecodeParams, FetchParams, FitParams, PictureParams
 
-__all__ = ["as_content", "fitting", "picture_options", "picture_params"]
+__all__ = ["as_content", "fitting", "flag_of", "picture_options", "picture_params"]
 
 _FIT = {
     "size": ("--resize",),
@@ -56,6 +56,11 @@ def picture_params(decoding: Given, fit: Given, fetching: Given) -> PictureParam
             "fetch": from_mapping(FetchParams, fetching),
         },
     )
+
+
+def flag_of(field: str) -> str:
+    """The flag of a field of `FitParams`, or of any other class."""
+    return _FIT.get(field, (f"--{field.replace('_', '-')}",))[0]
 
 
 def as_content(pictures: Sequence[str]) -> list[Any]:

@@ -22,6 +22,11 @@ def encoded(picture, kind, **options):
     return out.getvalue()
 
 
+def opened(path):
+    """By Pillow, with the file closed."""
+    return Image.open(io.BytesIO(path.read_bytes()))
+
+
 def smooth(width, height, seed=0):
     """Slow colours, which formats with loss keep."""
     y, x = np.mgrid[:height, :width]

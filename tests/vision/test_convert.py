@@ -18,6 +18,7 @@ from tests.vision.pictures import (
     difference,
     encoded,
     matrix_profile,
+    opened,
     oriented,
     png16,
     smooth,
@@ -205,7 +206,7 @@ def test_what_is_there_stays_until_all_is_well(tmp_path):
     done = convert(source, target, overwrite=True)
     assert (done.width, done.height, done.frames) == (40, 30, 1)
     convert(target, target, ConvertParams(fit=FitParams(size=20)), overwrite=True)
-    assert Image.open(target).size == (20, 15)
+    assert opened(target).size == (20, 15)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "b.jpg"]
     with pytest.raises(MediaError, match="cannot be written: No such file"):
         convert(source, tmp_path / "none" / "b.png")
@@ -244,4 +245,4 @@ def test_many_at_once_and_one_bad(tmp_path):
     assert [n for n, result in enumerate(done) if result.error] == [5]
     assert "5.png" in str(done[5].error)
     for n in (0, 11):
-        np.testing.assert_array_equal(np.asarray(Image.open(pairs[n][1])), smooth(20, 20, n))
+        np.testing.assert_array_equal(np.asarray(opened(pairs[n][1])), smooth(20, 20, n))
