@@ -163,7 +163,7 @@ void check_model_file(const std::string & path) {
     check_epsilons(file);
 }
 
-void check_mmproj_file(const std::string & path, int32_t n_embd) {
+MmprojSummary check_mmproj_file(const std::string & path, int32_t n_embd) {
     const GgufFile file(path);
     if (file.text("general.architecture") != "clip") {
         throw file.fail("it is not an mmproj: its architecture is '" + file.text("general.architecture") + "'",
@@ -198,6 +198,7 @@ void check_mmproj_file(const std::string & path, int32_t n_embd) {
                             "It belongs to another language model");
         }
     }
+    return {vision && projector_of(file, "vision") == "hunyuanvl"};
 }
 
 } // namespace mullama

@@ -11,8 +11,12 @@ class Model;
 // Throws Error(model_load) for a missing, foreign, truncated or non-model file.
 void check_model_file(const std::string & path);
 
+struct MmprojSummary {
+    bool counts_pictures = false; // where a picture stands among others changes its positions
+};
+
 // Likewise for an mmproj; n_embd is the width of the language model's input, in floats per token.
-void check_mmproj_file(const std::string & path, int32_t n_embd);
+MmprojSummary check_mmproj_file(const std::string & path, int32_t n_embd);
 
 struct LoraSummary {
     float alpha = 0.0F;

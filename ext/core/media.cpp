@@ -10,7 +10,7 @@
 #include "mtmd-helper.h"
 #include "mtmd.h"
 
-#include <cmath>
+#include <algorithm>
 #include <map>
 
 namespace mullama {
@@ -18,6 +18,7 @@ namespace mullama {
 namespace {
 
 constexpr size_t min_samples = 160; // a shorter recording makes no spectrogram frame
+constexpr size_t ready_bytes = size_t{64} << 20;
 
 mtmd::bitmap_ptr bitmap_of(const Medium & medium) {
     if (medium.kind == Medium::Kind::image) {
@@ -35,6 +36,29 @@ std::string key_of(const Medium & medium) {
     return "pcm:" + hash_sha256_hex(medium.samples.data(), medium.samples.size() * sizeof(float));
 }
 
+void add_text(std::vector<PromptChunk> & chunks, const std::vector<llama_token> & tokens) {
+    if (tokens.empty()) {
+        return;
+    }
+    if (chunks.empty() || chunks.back().media) {
+        chunks.emplace_back();
+    }
+    PromptChunk & text = chunks.back();
+    text.tokens.insert(text.tokens.end(), tokens.begin(), tokens.end());
+    text.n_tokens = text.n_pos = static_cast<int32_t>(text.tokens.size());
+}
+
+// What prepared media take, about: libmtmd does not say.
+size_t bytes_of(const std::vector<PromptChunk> & chunks) {
+    constexpr size_t spectrogram = 128 * 3000 * sizeof(float);   // 30 s of 128 mel bands
+    constexpr size_t row = size_t{28} * 28 * 3 * sizeof(float);  // of a picture: 2 x 2 patches of 14 x 14
+    size_t bytes = 0;
+    for (const PromptChunk & chunk : chunks) {
+        bytes += !chunk.media ? 0 : chunk.is_audio ? spectrogram : row * static_cast<size_t>(chunk.n_tokens);
+    }
+    return bytes;
+}
+
 } // namespace
 
 void set_mtmd_log(ggml_log_callback callback) { mtmd_helper_log_set(callback, nullptr); }
@@ -48,7 +72,7 @@ std::shared_ptr<Media> Media::load(std::shared_ptr<const Model> model, const std
         throw Error(Errc::model_capability, "a vocabulary alone cannot take media", model->path(),
                     "Load the model without vocab_only");
     }
-    check_mmproj_file(path, model->n_embd_inp());
+    const MmprojSummary summary = check_mmproj_file(path, model->n_embd_inp());
     mtmd_context_params raw = mtmd_context_params_default();
     raw.use_gpu = params.use_gpu;
     raw.print_timings = false;
@@ -63,6 +87,7 @@ std::shared_ptr<Media> Media::load(std::shared_ptr<const Model> model, const std
     const LogScope log;
     std::shared_ptr<Media> media(new Media);
     media->path_ = path;
+    media->counts_pictures_ = summary.counts_pictures;
     media->model_ = std::move(model);
     media->context_.reset(guarded(Errc::model_load, path, [&] {
         return mtmd_init_from_file(path.c_str(), media->model_->get(), raw);
@@ -79,6 +104,84 @@ bool Media::audio() const { return mtmd_support_audio(context_.get()); }
 int32_t Media::sample_rate() const { return audio() ? mtmd_get_audio_sample_rate(context_.get()) : 0; }
 
 std::vector<PromptChunk> Media::tokenize(const std::vector<PromptPart> & parts, bool add_special) const {
+    for (const PromptPart & part : parts) {
+        check_takes(part);
+    }
+    if (counts_pictures_) {
+        return convert(parts, add_special);
+    }
+    // As libmtmd does it, but for media prepared before: they depend on nothing but those beside them.
+    const llama_vocab * vocab = model_->vocab();
+    std::vector<PromptChunk> out;
+    if (add_special && llama_vocab_get_add_bos(vocab)) {
+        add_text(out, {llama_vocab_bos(vocab)});
+    }
+    for (size_t at = 0; at < parts.size();) {
+        if (!parts[at].medium) {
+            add_text(out, model_->tokenize(parts[at].text, false, parts[at].parse_special));
+            ++at;
+            continue;
+        }
+        const auto is_text = [](const PromptPart & part) { return part.medium == nullptr; };
+        const auto end = std::find_if(parts.begin() + static_cast<ptrdiff_t>(at), parts.end(), is_text);
+        const auto count = static_cast<size_t>(end - parts.begin()) - at;
+        for (const PromptChunk & chunk : *prepare(Parts(parts).subspan(at, count))) {
+            if (chunk.media) {
+                out.push_back(chunk);
+            } else {
+                add_text(out, chunk.tokens);
+            }
+        }
+        at += count;
+    }
+    if (add_special && llama_vocab_get_add_eos(vocab)) {
+        add_text(out, {llama_vocab_eos(vocab)});
+    }
+    return out;
+}
+
+void Media::check_takes(const PromptPart & part) const {
+    if (!part.medium) {
+        return;
+    }
+    const bool is_image = part.medium->kind == Medium::Kind::image;
+    if (is_image ? !vision() : !audio()) {
+        throw Error(Errc::model_capability, is_image ? "it has no vision encoder" : "it has no audio encoder", path_,
+                    "Use a model and mmproj made for this kind of input");
+    }
+    if (!is_image && part.medium->samples.size() < min_samples) {
+        throw Error(Errc::media, "a recording of " + std::to_string(part.medium->samples.size()) +
+                                     " samples is too short (at least " + std::to_string(min_samples) + ")");
+    }
+}
+
+Media::Prepared Media::prepare(Parts media) const {
+    std::string key;
+    for (const PromptPart & part : media) {
+        key += key_of(*part.medium) + '\n';
+    }
+    {
+        const std::lock_guard lock(preparing_);
+        const auto known = std::find_if(ready_.begin(), ready_.end(), [&](const Ready & one) { return one.key == key; });
+        if (known != ready_.end()) {
+            ready_.splice(ready_.begin(), ready_, known);
+            return known->chunks;
+        }
+    }
+    const auto made = std::make_shared<const std::vector<PromptChunk>>(convert(media, false));
+    const size_t bytes = bytes_of(*made);
+    const std::lock_guard lock(preparing_);
+    if (bytes <= ready_bytes) {
+        ready_.push_front({std::move(key), made, bytes});
+        size_t held = 0;
+        const auto over = std::find_if(ready_.begin(), ready_.end(),
+                                       [&](const Ready & one) { return (held += one.bytes) > ready_bytes; });
+        ready_.erase(over, ready_.end());
+    }
+    return made;
+}
+
+std::vector<PromptChunk> Media::convert(Parts parts, bool add_special) const {
     std::vector<mtmd_input_text> texts(parts.size());
     std::vector<mtmd::bitmap_ptr> bitmaps(parts.size());
     std::vector<mtmd_input_part> raw(parts.size());
@@ -90,15 +193,6 @@ std::vector<PromptChunk> Media::tokenize(const std::vector<PromptPart> & parts, 
             texts[i] = {part.text.data(), part.text.size(), false, part.parse_special};
             raw[i] = {&texts[i], nullptr};
             continue;
-        }
-        const bool is_image = part.medium->kind == Medium::Kind::image;
-        if (is_image ? !vision() : !audio()) {
-            throw Error(Errc::model_capability, is_image ? "it has no vision encoder" : "it has no audio encoder", path_,
-                        "Use a model and mmproj made for this kind of input");
-        }
-        if (!is_image && part.medium->samples.size() < min_samples) {
-            throw Error(Errc::media, "a recording of " + std::to_string(part.medium->samples.size()) +
-                                         " samples is too short (at least " + std::to_string(min_samples) + ")");
         }
         bitmaps[i] = bitmap_of(*part.medium);
         mtmd_bitmap_set_id(bitmaps[i].get(), key_of(*part.medium).c_str());

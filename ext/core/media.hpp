@@ -5,8 +5,10 @@
 #include "shared.hpp"
 
 #include <cstdint>
+#include <list>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -60,7 +62,8 @@ class Media : public Shared<Media> {
     bool audio() const;
     int32_t sample_rate() const; // Hz; 0 without audio
 
-    // Tokenises text and preprocesses media. Thread-safe; blocks for the preprocessing.
+    // Tokenises text and preprocesses media, or remembers how they were: of the last ones, as many as
+    // take 64 MiB. Thread-safe; blocks for the preprocessing.
     std::vector<PromptChunk> tokenize(const std::vector<PromptPart> & parts, bool add_special) const;
 
     // Embeddings of media chunks, n_tokens rows of n_embd_inp floats each: of the first and of as many
@@ -73,7 +76,18 @@ class Media : public Shared<Media> {
     std::vector<llama_pos> positions(const PromptChunk & chunk, llama_pos pos_0) const;
 
   private:
+    using Parts = std::span<const PromptPart>;
+    using Prepared = std::shared_ptr<const std::vector<PromptChunk>>;
+    struct Ready {
+        std::string key;
+        Prepared chunks;
+        size_t bytes; // about
+    };
+
     Media() = default;
+    void check_takes(const PromptPart & part) const;
+    std::vector<PromptChunk> convert(Parts parts, bool add_special) const; // by libmtmd
+    Prepared prepare(Parts media) const;
 
     struct Deleter {
         void operator()(mtmd_context * context) const;
@@ -81,7 +95,10 @@ class Media : public Shared<Media> {
     std::string path_;
     std::shared_ptr<const Model> model_; // outlives the context below
     std::unique_ptr<mtmd_context, Deleter> context_;
+    bool counts_pictures_ = false; // so a picture cannot be prepared without those before it
     std::mutex encoding_;
+    mutable std::mutex preparing_;
+    mutable std::list<Ready> ready_; // most recently used first
 };
 
 } // namespace mullama

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Unpack
 
 from mullama_media.engine.prompt import Message, Prompt
@@ -12,6 +11,7 @@ from mullama_media.engine.tools import one_of
 from mullama_media.errors import AnswerFormatError, SessionError
 from mullama_media.multimodal.content import Input, messages
 from mullama_media.multimodal.params import AskOptions, prompt_options, request_options
+from mullama_media.options import replace as options_replace
 
 if TYPE_CHECKING:
     from mullama_media.multimodal.processor import MultimodalProcessor
@@ -31,11 +31,17 @@ class Conversation:
     history with its answer: the whole, or as much as was read before it was cancelled. One that
     failed leaves no trace.
 
-    One question at a time. Every method is thread-safe and quick, but that `ask` outside an event
-    loop decodes what it is given.
+    A question may be evaluated while it is still being put: `prefill` it as far as it is known, as
+    often as that grows or changes, and `ask` finds the beginning they share evaluated.
+
+    One question at a time. Every method is thread-safe and quick, but that `ask` and `prefill`
+    outside an event loop decode what they are given.
 
     Args:
         processor: a model. It stays open.
+        reserve: keep a sequence of the engine for this conversation until it is closed, so that
+            others cannot push it out of the cache (`Engine.session`; that blocks for at most one
+            evaluation).
         when_full: once history, question and answer no longer fit the context, "error" raises
             ContextOverflowError, and "forget" leaves out the oldest questions with their answers,
             until what is sent takes half of the context. The latter keeps `StreamConfig.max_tokens`
@@ -47,15 +53,19 @@ class Conversation:
         self,
         processor: MultimodalProcessor,
         *,
+        reserve: bool = False,
         when_full: str = "error",
         **options: Unpack[AskOptions],
     ) -> None:
         self._processor = processor
+        self._session = processor.engine.session() if reserve else None
+        self._submit = (self._session or processor.engine).submit
         self._forgets = one_of(when_full, ("error", "forget"), "when_full") == "forget"
         self._options = options
         self._lock = threading.Lock()
         self._history: list[Message] = []
         self._turn: _Turn | None = None
+        self._ahead: _Turn | None = None
 
     @property
     def messages(self) -> tuple[Message, ...]:
@@ -91,21 +101,45 @@ class Conversation:
         with self._lock:
             self._settle()
             self._check_idle()
-            turn = _Turn(list(self._history), [] if content is None else messages(content))
+            self._turn = self._begin(content, {**self._options, **options})
+            return self._turn.stream
+
+    def prefill(self, content: Input, **options: Unpack[AskOptions]) -> TokenStream:
+        """Evaluate the next question as far as it is known, and generate nothing.
+
+        Call it again with more, or with something else: what was evaluated of a beginning that both
+        share, medium by medium, is kept, and the rest dropped. A stream that is not needed is
+        cancelled by itself.
+
+        Returns:
+            A stream without tokens. Nobody has to read it; `await` or `result()` wait for its end,
+            and raise what was wrong with the content.
+
+        Raises:
+            SessionError: the last answer is still being read.
+            As `ask`.
+        """
+        with self._lock:
+            self._settle()
+            self._check_idle()
             asked: AskOptions = {**self._options, **options}
-            stream = self._processor.engine.submit(
-                lambda: self._prepare(turn, asked), **request_options(asked)
-            )
-            turn.stream = stream
-            self._turn = turn
-            return stream
+            config = options_replace(asked.get("config") or StreamConfig(), max_tokens=0)
+            self._ahead = self._begin(content, {**asked, "config": config})
+            return self._ahead.stream
+
+    def _begin(self, content: Input | None, options: AskOptions) -> _Turn:
+        turn = _Turn(list(self._history), [] if content is None else messages(content))
+        if self._ahead is not None and not turn.goes_on_from(self._ahead):
+            self._ahead.stream.cancel()
+        self._ahead = None
+        turn.stream = self._submit(lambda: self._prepare(turn, options), **request_options(options))
+        return turn
 
     def undo(self) -> None:
         """Forget the last question with its answer, and what came between. Cancels one running."""
         with self._lock:
             if self._turn is not None:
-                if self._turn.stream is not None:
-                    self._turn.stream.cancel()
+                self._turn.stream.cancel()
                 self._turn = None
                 return
             while self._history and self._history.pop().role != "user":
@@ -114,10 +148,21 @@ class Conversation:
     def clear(self) -> None:
         """Forget everything. Cancels an answer that is being read."""
         with self._lock:
-            if self._turn is not None and self._turn.stream is not None:
-                self._turn.stream.cancel()
-            self._turn = None
+            for turn in (self._turn, self._ahead):
+                if turn is not None:
+                    turn.stream.cancel()
+            self._turn = self._ahead = None
             self._history.clear()
+
+    def close(self) -> None:
+        """Cancel what runs and give a reserved sequence back. Idempotent. What was said stays."""
+        with self._lock:
+            for turn in (self._turn, self._ahead):
+                if turn is not None:
+                    turn.stream.cancel()
+            self._ahead = None
+            if self._session is not None:
+                self._session.close()
 
     def _prepare(self, turn: _Turn, options: AskOptions) -> Prompt:
         """Decode, and leave out what has no room. In `ask`, or on a worker thread."""
@@ -138,7 +183,7 @@ class Conversation:
     def _settle(self) -> None:
         """Take what was read of the last answer into the history, if it has ended."""
         turn = self._turn
-        if turn is None or turn.stream is None or not turn.stream.ended:
+        if turn is None or not turn.stream.ended:
             return
         self._turn = None
         said = turn.stream.completion
@@ -165,11 +210,24 @@ class Conversation:
             )
 
 
-@dataclass
 class _Turn:
-    history: list[Message]
-    question: list[Message]
-    stream: TokenStream | None = None
+    """A question on its way."""
+
+    stream: TokenStream
+
+    def __init__(self, history: list[Message], question: list[Message]) -> None:
+        self.history = history
+        self.question = question
+        self.given = tuple(part for message in question for part in message.parts)
+
+    def goes_on_from(self, other: _Turn) -> bool:
+        """Whether it begins as the other does; then the other's work is not in vain."""
+        mine, theirs = self.given, other.given
+        return len(mine) >= len(theirs) and all(map(_same, mine, theirs))
+
+
+def _same(one: object, other: object) -> bool:
+    return one is other or (isinstance(one, str) and one == other)
 
 
 def _drop_oldest(history: list[Message]) -> None:

@@ -203,15 +203,16 @@ class MultimodalProcessor:
         return completion
 
     def conversation(
-        self, *, when_full: str = "error", **options: Unpack[AskOptions]
+        self, *, reserve: bool = False, when_full: str = "error", **options: Unpack[AskOptions]
     ) -> Conversation:
         """A conversation, which remembers what was said and shown.
 
         Args:
-            when_full: "error" or "forget", see `Conversation`.
+            reserve: keep a sequence for it.
+            when_full: "error" or "forget"; both see `Conversation`.
             **options: for every question in it; `Conversation.ask` can say otherwise.
         """
-        return Conversation(self, when_full=when_full, **options)
+        return Conversation(self, reserve=reserve, when_full=when_full, **options)
 
     def generate_batch(
         self, contents: Iterable[Input], *, retries: int = 0, **options: Unpack[AskOptions]

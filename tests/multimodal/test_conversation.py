@@ -1,13 +1,23 @@
 """A conversation remembers, and evaluates nothing twice."""
 
 import asyncio
+import contextlib
 import itertools
 import json
+import time
 
+import numpy as np
 import pytest
 
 from mullama_media import EngineParams, Message, MultimodalProcessor, StreamConfig
-from mullama_media.errors import ContextOverflowError, InvalidOptionError, MediaError, SessionError
+from mullama_media.audio import files
+from mullama_media.errors import (
+    ContextOverflowError,
+    InvalidOptionError,
+    MediaError,
+    OverloadedError,
+    SessionError,
+)
 from tests.conftest import GREEDY, SAMPLES
 
 SHAPES = SAMPLES / "shapes.png"
@@ -150,3 +160,78 @@ def test_conversations_of_one_engine_run_at_once(processor):
 
     assert all(asyncio.run(run()))
     assert all(len(talk.messages) == 4 for talk in talks)
+
+
+@pytest.fixture(scope="module")
+def alone(model, media):
+    """A processor that nobody else asks."""
+    from mullama_media import Engine
+
+    with Engine(model, EngineParams(n_ctx=1024, n_parallel=2), media=media) as engine:
+        yield MultimodalProcessor(engine)
+
+
+def test_what_was_prefilled_is_not_evaluated_again(alone):
+    seven, command = (files.read(SAMPLES / name) for name in ("seven.wav", "command.wav"))
+    with contextlib.closing(
+        alone.conversation(reserve=True, sampling=GREEDY, config=SHORT)
+    ) as talk:
+        first = talk.prefill([seven]).result()
+        assert first.tokens == ()
+        assert first.timings.encode_ms > 0
+        second = talk.prefill([seven, command]).result()
+        assert second.timings.reused_tokens > 50  # the first recording is there
+        asked = talk.ask([seven, command]).result()
+        assert asked.timings.encode_ms == 0
+        assert asked.timings.reused_tokens == asked.timings.prompt_tokens - 1
+        plain = alone.generate([seven, command], sampling=GREEDY, config=SHORT)
+        assert asked.text == plain.text
+        assert len(talk.messages) == 2
+
+
+def test_a_changed_beginning_is_rolled_back(alone):
+    seven, command = (files.read(SAMPLES / name) for name in ("seven.wav", "command.wav"))
+    with contextlib.closing(
+        alone.conversation(reserve=True, sampling=GREEDY, config=SHORT)
+    ) as talk:
+        talk.prefill([command])
+        asked = talk.ask([seven, "What is said?"]).result()
+        assert asked.text.strip() == EXPECTED["seven.wav"]["What is said?"]
+        running = talk.prefill([command, "What is said?"])
+        assert talk.prefill([command, "What is said?", "Hm?"]) is not running
+        assert running.result().finish_reason == "length"  # what goes on from it waits for it
+        dropped = talk.prefill([command, "What?"])
+        assert talk.ask([command, "What is said?"]).result().text
+        assert dropped.result().finish_reason in ("cancelled", "length")
+
+
+def test_a_reserved_sequence_is_given_back(alone):
+    talks = [alone.conversation(reserve=True)]
+    with pytest.raises(OverloadedError):
+        alone.conversation(reserve=True)  # the last one is for requests of others
+    talks[0].close()
+    alone.conversation(reserve=True).close()
+
+
+def test_prepared_media_are_remembered(alone):
+    noise = np.random.default_rng(5).standard_normal(16000 * 20).astype(np.float32) / 20
+    began = time.thread_time()
+    first = alone.prepare([(noise, 16000), "What?"])
+    made = time.thread_time() - began
+    began = time.thread_time()
+    second = alone.prepare(["So:", (noise, 16000), "What?"])
+    again = time.thread_time() - began
+    assert [kind for kind, _ in second.chunks] == [kind for kind, _ in first.chunks]
+    assert again < made / 2
+
+
+def test_media_are_prepared_alike_alone_and_among_others(alone):
+    question = ["a", SHAPES, SEVEN, "b", SEVEN, SHAPES, "c"]
+    mixed = alone.prepare(question)
+    rows = dict(kind for kind in alone.prepare([SHAPES, SEVEN]).chunks if kind[0] != "text")
+    assert [c for c in mixed.chunks if c[0] != "text"] == [
+        ("image", rows["image"]),
+        ("audio", rows["audio"]),
+        ("audio", rows["audio"]),
+        ("image", rows["image"]),
+    ]
