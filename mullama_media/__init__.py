@@ -75,6 +75,8 @@ if TYPE_CHECKING:
         MicrophoneParams,
     )
     from mullama_media.multimodal import CaptionParams, Conversation, MultimodalProcessor
+    from mullama_media.vision.fetch import Url
+    from mullama_media.vision.params import DecodeParams, FetchParams, FitParams, PictureParams
 
 __version__ = "0.1.0"
 
@@ -91,6 +93,7 @@ __all__ = [
     "Completion",
     "ControlVector",
     "Conversation",
+    "DecodeParams",
     "Delta",
     "DeviceChange",
     "Discontinuity",
@@ -99,7 +102,9 @@ __all__ = [
     "EmbeddingParams",
     "Engine",
     "EngineParams",
+    "FetchParams",
     "FileSource",
+    "FitParams",
     "Grammar",
     "Image",
     "LoraAdapter",
@@ -112,6 +117,7 @@ __all__ = [
     "ModelParams",
     "MullamaError",
     "MultimodalProcessor",
+    "PictureParams",
     "Prompt",
     "QuantizeParams",
     "QuantizePlan",
@@ -127,6 +133,7 @@ __all__ = [
     "TokenStream",
     "Tool",
     "ToolCall",
+    "Url",
     "Utterance",
     "plan_quantization",
     "quantization_types",
@@ -143,14 +150,19 @@ _HOMES = {
     "BytesSource": "mullama_media.io",
     "CaptionParams": "mullama_media.multimodal",
     "Conversation": "mullama_media.multimodal",
+    "DecodeParams": "mullama_media.vision.params",
     "DeviceChange": "mullama_media.frames",
     "Discontinuity": "mullama_media.frames",
+    "FetchParams": "mullama_media.vision.params",
     "FileSource": "mullama_media.io",
+    "FitParams": "mullama_media.vision.params",
     "Image": "mullama_media.frames",
     "Microphone": "mullama_media.io",
     "MicrophoneParams": "mullama_media.io",
     "MullamaError": "mullama_media.errors",
     "MultimodalProcessor": "mullama_media.multimodal",
+    "PictureParams": "mullama_media.vision.params",
+    "Url": "mullama_media.vision.fetch",
     "Utterance": "mullama_media.frames",
 }
 
