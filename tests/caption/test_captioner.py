@@ -111,6 +111,7 @@ def bad_pictures(folder):
     files = {
         "empty.png": (b"", "not a picture"),
         "text.jpg": (b"this is text", "not a picture"),
+        "program.png": (b"%!PS-Adobe-3.0 EPSF-3.0\n", "PostScript"),
         "truncated.png": (data[: len(data) // 2], "cannot be decoded"),
     }
     for name, (content, _) in files.items():
@@ -130,8 +131,8 @@ def bad_pictures(folder):
     for name in ("wrong-ending.jpg", "one.png", "long.png", "moving.gif", "cmyk.jpg"):
         told[name] = None
     told |= {"deep.png": None, "clear.png": None, "bomb.png": "too large"}
-    told |= {"folder.png": "Is a directory", "broken-link.png": "No such file"}
-    told |= {"gone.png": "No such file", "nul\0.png": "cannot be read"}
+    told |= {"folder.png": "Is a directory", "broken-link.png": "no such file"}
+    told |= {"gone.png": "no such file", "nul\0.png": "cannot be read"}
     return told
 
 

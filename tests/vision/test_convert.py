@@ -102,6 +102,22 @@ def test_the_layout_of_a_tiff_is_not_metadata():
     assert dict(kept) == {270: "A picture"}
 
 
+def test_xmp_stays_and_says_nothing_of_orientation():
+    packet = (
+        b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF '
+        b'xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description '
+        b'xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Make="M" tiff:Orientation="6"/>'
+        b"</rdf:RDF></x:xmpmeta>"
+    )
+    data = encoded(stored_for(6, smooth(40, 30)), "JPEG", xmp=packet, exif=oriented(6))
+    for kind in ("jpeg", "webp", "avif", "heic"):
+        got = made(data, kind)
+        assert got.size == (40, 30)
+        assert b'tiff:Make="M"' in got.info["xmp"]
+        assert b"Orientation" not in got.info["xmp"]
+        assert "xmp" not in made(data, kind, metadata="strip").info
+
+
 def test_a_profile_goes_with_its_pixels_or_is_applied():
     profile, _ = matrix_profile(*P3, 2.2)
     pixels = smooth(20, 20)
