@@ -1,5 +1,7 @@
 """Sizes: what is asked for, by the filter's own definition."""
 
+import io
+
 import numpy as np
 import pytest
 from PIL import Image as Pillow
@@ -7,7 +9,7 @@ from PIL import Image as Pillow
 from mullama_media.errors import InvalidOptionError
 from mullama_media.frames import Image
 from mullama_media.vision import decode
-from mullama_media.vision.fit import fit, plan
+from mullama_media.vision.fit import draft, fit, plan
 from mullama_media.vision.load import load
 from mullama_media.vision.params import FILTERS, FitParams, PictureParams
 from tests.vision.pictures import difference, encoded, oriented, smooth, stored_for
@@ -87,16 +89,24 @@ def test_every_filter_keeps_a_plain_picture_plain(name):
 
 @pytest.mark.parametrize("orientation", [1, 6, 7])
 @pytest.mark.parametrize("policy", ["within", "cover", "pad", "exact"])
-def test_a_jpeg_decoded_smaller_looks_the_same(policy, orientation):
+@pytest.mark.parametrize("size", [(100, 70), (60, 100)])
+def test_a_jpeg_decoded_smaller_looks_the_same(size, policy, orientation):
     shown = smooth(1203, 901)
     stored = stored_for(orientation, shown)
     data = encoded(stored, "JPEG", quality=95, exif=oriented(orientation))
-    params = FitParams(size=(100, 70), policy=policy)
+    params = FitParams(size=size, policy=policy)
     made = decode.read(data, PictureParams(fit=params))
     want = fit(Image(shown), params)
     assert made.pixels.shape == want.pixels.shape
     assert difference(made.pixels, want.pixels).max() <= 8
     assert difference(made.pixels, want.pixels).mean() <= 1.5
+
+
+@pytest.mark.parametrize(("size", "decoded"), [((400, 20), (800, 600)), ((60, 60), (200, 150))])
+def test_no_side_is_decoded_at_less_than_twice_what_it_becomes(size, decoded):
+    picture = Pillow.open(io.BytesIO(encoded(smooth(1600, 1200), "JPEG")))
+    full = draft(picture, FitParams(size=size, policy="exact"), turned=False)
+    assert (full, picture.size) == ((1600, 1200), decoded)
 
 
 def test_a_jpeg_that_is_to_be_small_is_never_unpacked_whole(monkeypatch):
