@@ -75,6 +75,8 @@ if TYPE_CHECKING:
         MicrophoneParams,
     )
     from mullama_media.multimodal import CaptionParams, Conversation, MultimodalProcessor
+    from mullama_media.vision.params import VideoParams
+    from mullama_media.vision.video import Clip, Video
 
 __version__ = "0.1.0"
 
@@ -88,6 +90,7 @@ __all__ = [
     "AudioStreamConfig",
     "BytesSource",
     "CaptionParams",
+    "Clip",
     "Completion",
     "ControlVector",
     "Conversation",
@@ -128,6 +131,8 @@ __all__ = [
     "Tool",
     "ToolCall",
     "Utterance",
+    "Video",
+    "VideoParams",
     "plan_quantization",
     "quantization_types",
     "quantize",
@@ -143,6 +148,7 @@ _HOMES = {
     "BytesSource": "mullama_media.io",
     "CaptionParams": "mullama_media.multimodal",
     "Conversation": "mullama_media.multimodal",
+    "Clip": "mullama_media.vision.video",
     "DeviceChange": "mullama_media.frames",
     "Discontinuity": "mullama_media.frames",
     "FileSource": "mullama_media.io",
@@ -152,6 +158,8 @@ _HOMES = {
     "MullamaError": "mullama_media.errors",
     "MultimodalProcessor": "mullama_media.multimodal",
     "Utterance": "mullama_media.frames",
+    "Video": "mullama_media.vision.video",
+    "VideoParams": "mullama_media.vision.params",
 }
 
 __getattr__, __dir__ = lend(__name__, {**dict.fromkeys(__all__, "mullama_media.engine"), **_HOMES})

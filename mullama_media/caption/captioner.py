@@ -1,4 +1,4 @@
-"""Many pictures through one model: decoded ahead, asked together, each on its own."""
+"""Many pictures and videos through one model: decoded ahead, asked together, each on its own."""
 
 from __future__ import annotations
 
@@ -13,13 +13,15 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 from mullama_media.caption.journal import Journal
 from mullama_media.caption.record import Caption
 from mullama_media.engine.stream import Completion
 from mullama_media.errors import EngineClosedError, MediaError, MullamaError
 from mullama_media.multimodal import CaptionParams, MultimodalProcessor
-from mullama_media.vision import decode
+from mullama_media.options import replace as changed
+from mullama_media.vision import decode, video
 
 __all__ = ["Captioner"]
 
@@ -27,12 +29,12 @@ _AHEAD = 2  # pictures read and decoded beside those that are being answered
 
 
 class Captioner:
-    """Asks one question about many pictures.
+    """Asks one question about many pictures and videos.
 
-    Every picture is one request of its own on the processor's engine, as many at once as it has
-    sequences, while worker threads read and decode the next ones. A picture that fails says why
-    and stops no other. Memory does not grow with the number of pictures, but for the journal's
-    names and captions. One `run` at a time.
+    Every picture, or video with all its frames, is one request of its own on the processor's
+    engine, as many at once as it has sequences, while worker threads read and decode the next ones.
+    A picture that fails says why and stops no other. Memory does not grow with the number of
+    pictures, but for the journal's names and captions. One `run` at a time.
 
     Args:
         processor: a model that sees. It stays open.
@@ -47,7 +49,9 @@ class Captioner:
         self.processor = processor
         self.params = params or CaptionParams()
         self.params.ask_options()  # the schema is read before the first picture is
-        processor.require("vision", "captions")
+        self._watch = self.params.video
+        if self._watch.sound is None and not processor.require("vision", "captions").audio:
+            self._watch = changed(self._watch, sound=False)  # or every video would be told of
 
     @property
     def question(self) -> str:
@@ -87,8 +91,11 @@ class Captioner:
     def _answer(self, work: _Work) -> Caption:
         try:
             work.read()
-            picture = decode.read(work.take_bytes(), name=work.path)
-            completion = self.processor.caption(picture, self.params)
+            if work.is_video:
+                shown: Any = video.Video(work.path, self._watch)
+            else:
+                shown = decode.read(work.take_bytes(), name=work.path)
+            completion = self.processor.caption(shown, self.params)
         except EngineClosedError:
             raise
         except MullamaError as error:
@@ -102,6 +109,7 @@ class _Work:
     def __init__(self, path: str) -> None:
         self.path = path
         self.digest = ""
+        self.is_video = False
         self._bytes = b""
         self._began = time.perf_counter()
 
@@ -110,6 +118,11 @@ class _Work:
         if self.digest:
             return
         try:
+            self.is_video = video.is_video(self.path)
+            if self.is_video:  # it stays where it is: many of them would not fit memory
+                with Path(self.path).open("rb") as file:
+                    self.digest = hashlib.file_digest(file, "sha256").hexdigest()
+                return
             self._bytes = Path(self.path).read_bytes()
         except OSError as error:
             raise MediaError(f"cannot be read: {error.strerror}", where=self.path) from error

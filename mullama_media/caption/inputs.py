@@ -1,4 +1,4 @@
-"""Which pictures are meant."""
+"""Which pictures and videos are meant."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from mullama_media.errors import InvalidOptionError
 __all__ = ["SUFFIXES", "find"]
 
 _KNOWN = (
-    "jpg jpeg jpe png apng webp gif bmp dib tif tiff avif heic heif jp2 ppm pgm pbm pnm ico tga qoi"
+    "jpg jpeg jpe png apng webp gif bmp dib tif tiff avif heic heif jp2 ppm pgm pbm pnm ico tga "
+    "qoi mp4 m4v mov mkv webm avi mpg mpeg m2ts mts wmv flv ogv 3gp"
 )
 SUFFIXES = frozenset(f".{name}" for name in _KNOWN.split(" "))
-"""Endings by which pictures in a folder are known; a file that is named may have any"""
+"""Endings by which pictures and videos in a folder are known; a file that is named may have any"""
 
 
 def find(names: Iterable[str | os.PathLike[str]], *, recursive: bool = False) -> Iterator[str]:
-    """Paths of pictures, each once, in the order of the names and within a folder by name.
+    """Paths of pictures and videos, each once, in the order of the names, in a folder by name.
 
     Lazy: folders are read as the caller gets to them, so millions of files take no memory but
     for the names of one folder and of what was given already.

@@ -13,11 +13,13 @@ from typing import Self
 
 from mullama_media.caption.record import Caption
 from mullama_media.errors import MediaError, MullamaError
-from mullama_media.vision import decode
+from mullama_media.vision import decode, video
+from mullama_media.vision.params import VideoParams
 
 __all__ = ["Report"]
 
 _SIDE = 240  # pixels, the longer side of a thumbnail
+_MIDDLE = VideoParams(count=1, sound=False)
 _HEAD = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Captions</title>
 <meta name="viewport" content="width=device-width, initial-scale=1">
@@ -108,7 +110,8 @@ def _thumbnail(path: str) -> str:
     """A `data:` URL of the picture, small."""
     from PIL import Image
 
-    picture = Image.fromarray(decode.read(path).pixels)
+    shown = video.read(path, _MIDDLE).frames[0] if video.is_video(path) else decode.read(path)
+    picture = Image.fromarray(shown.pixels)
     picture.thumbnail((_SIDE, _SIDE))
     buffer = io.BytesIO()
     picture.save(buffer, "JPEG", quality=80)

@@ -10,6 +10,9 @@ from typing import Any
 
 from mullama_media.engine import Engine, Message
 from mullama_media.errors import StateError
+from mullama_media.options import from_mapping
+from mullama_media.vision.params import VideoParams
+from mullama_media.vision.video import Video
 
 __all__ = ["Conversation"]
 
@@ -60,8 +63,12 @@ class Conversation:
 
 
 def _part(part: Any) -> Any:
+    if "video" in part:
+        return Video(Path(part["video"]), from_mapping(VideoParams, part["params"]))
     return Path(part["file"]) if "file" in part else str(part["text"])
 
 
-def _as_json(part: Any) -> dict[str, str]:
+def _as_json(part: Any) -> dict[str, Any]:
+    if isinstance(part, Video):
+        return {"video": str(Path(part.name).resolve()), "params": vars(part.params)}
     return {"file": str(part.resolve())} if isinstance(part, Path) else {"text": part}
