@@ -30,6 +30,6 @@ MmprojName = Annotated[
 ]
 VIDEO_FLAGS = {
     field.name: (f"--video-{field.name.removesuffix('_s').replace('_', '-')}",)
-    for field in dataclasses.fields(VideoParams)  # type: ignore[arg-type]
+    for field in dataclasses.fields(VideoParams)
 } | {"sound": ("--video-sound/--no-video-sound",)}
 """Flags of VideoParams where other options stand beside them"""

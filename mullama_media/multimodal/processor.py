@@ -188,7 +188,7 @@ class MultimodalProcessor:
         """
         params = params or CaptionParams()
         options = params.ask_options()
-        shown = as_watched(picture, params.video) or picture
+        shown: Content = as_watched(picture, params.video) or picture
         messages = [self.decode(Message("user", [shown, params.prompt]))]  # once for all tries
         completion = persist(lambda: self.generate(messages, **options), params.retries)
         if completion.finish_reason == "deadline":

@@ -193,13 +193,24 @@ class VideoReader:
         if stream.index not in ends:  # seeking leads nowhere
             ends = self._ends(0.0)
         seen = max(ends.values(), default=0.0)
-        if declared is not None and declared - seen > max(_CUT_S, _CUT_PART * declared):
+        lacks = declared is not None and declared - seen > max(_CUT_S, _CUT_PART * declared)
+        if lacks or self._is_short():
             raise MediaError(
-                f"it ends after {seen:.1f} s of {declared:.1f} s",
-                where=self.name,
-                hint="The file is truncated",
+                f"it ends after {seen:.1f} s", where=self.name, hint="The file is truncated"
             )
         return max(own, ends.get(stream.index, 0.0))
+
+    def _is_short(self) -> bool:
+        """Whether an AVI has fewer bytes than its head says; FFmpeg makes up a length for these."""
+        source = self._source
+        if self._container.format.name != "avi":
+            return False
+        if isinstance(source, bytes):
+            head, size = source[:8], len(source)
+        else:
+            with Path(source).open("rb") as file:
+                head, size = file.read(8), os.fstat(file.fileno()).st_size
+        return head[:4] == b"RIFF" and int.from_bytes(head[4:], "little") + 8 > size
 
     def _ends(self, from_s: float) -> dict[int, float]:
         """The end in seconds of every track that has packets from about there on."""
