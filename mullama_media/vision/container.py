@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 
 __all__ = ["VideoFrame", "VideoReader", "moving_picture", "opened"]
 
-_KNOWN = "mov,matroska,avi,ogg,flv,mpegts,mpeg,mpegvideo,asf,mxf,ivf,yuv4mpegpipe,dv,nut,h264,hevc"
+_KNOWN = (
+    "mov,matroska,avi,ogg,flv,mpegts,mpeg,mpegvideo,asf,mxf,ivf,yuv4mpegpipe,dv,nut,h264,hevc,"
+    "gif,apng"
+)
 """FFmpeg's names of containers. Playlists are not among them: they name files of others."""
 _TICK_S = 0.001  # containers round to it: a frame that comes so much later counts as there
 _JUMP_S = 1.0  # what lies nearer is decoded, not jumped over
@@ -161,8 +164,8 @@ class VideoReader:
             stream = container.streams.best("audio")
             if stream is None or stream.codec_context is None:
                 return None
-            if start_s > 0:
-                target = (Fraction(start_s) + self._origin) * self._av.time_base
+            if start_s > _JUMP_S:  # a little early: sound may lie before the picture it is of
+                target = (Fraction(start_s - _JUMP_S) + self._origin) * self._av.time_base
                 container.seek(math.floor(target))
             pieces = list(_heard(self._av, container, stream, self._origin, start_s, end_s))
             if not pieces:

@@ -61,8 +61,8 @@ class Clip:
 def is_video(source: str | os.PathLike[str] | bytes) -> bool:
     """Whether a file is a video, by its first bytes and, where they leave it open, its tracks.
 
-    Animated pictures (GIF, WebP, APNG) are none here; `read` takes GIF anyway. What cannot be
-    read, or is broken, is said by who reads it.
+    Animated pictures are none here, though `read` takes GIF and APNG. What cannot be read, or is
+    broken, is said by who reads it.
     """
     head = _head(source)
     if _is_always_video(head):
@@ -221,8 +221,9 @@ def parts(content: Video | Clip, *, hears: bool) -> list[str | Image | AudioFram
     if isinstance(content, Video):
         params = content.params
         content = read(content.source, params if hears else replace(params, sound=False))
-    if content.has_sound and asked is None and not hears:
-        _log.warning("%s: its sound is left out: the model takes no recordings", content.name)
+    if content.has_sound and content.sound is None and asked is not False:
+        why = "there is none to decode" if hears else "the model takes no recordings"
+        _log.warning("%s: its sound is left out: %s", content.name, why)
     out: list[str | Image | AudioFrame] = []
     for frame, time_s in zip(content.frames, content.times_s, strict=True):
         if content.params.timestamps:

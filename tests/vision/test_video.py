@@ -8,8 +8,10 @@ import tracemalloc
 
 import av
 import numpy as np
+import PIL.Image
 import pytest
 
+from mullama_media.audio import files
 from mullama_media.errors import (
     InvalidOptionError,
     MediaError,
@@ -267,6 +269,31 @@ def test_of_too_many_scenes_the_greatest_changes_stay(folder):
     assert read(path, scene=0.1).times_s == (0, 0.08, 0.16, 0.32)
 
 
+def test_cuts_are_those_that_ffmpeg_finds(folder):
+    levels = [0, 0, 40, 40, 140, 140, 160, 160, 150, 140, 255, 255, 200]
+    path = folder / "reference.mp4"
+    write(
+        path,
+        [n / 25 for n in range(13)],
+        "libx264",
+        lambda n: np.full((SIZE[1], SIZE[0], 3), levels[n], np.uint8),
+    )
+    with av.open(path) as file:
+        stream = file.streams.video[0]
+        graph = av.filter.Graph()
+        steps = [graph.add_buffer(template=stream), graph.add("scdet", "threshold=10")]
+        steps.append(graph.add("buffersink"))
+        graph.link_nodes(*steps).configure()
+        found = []
+        for frame in file.decode(stream):
+            graph.push(frame)
+            scored = graph.pull()
+            if "lavfi.scd.time" in scored.metadata:
+                found.append(float(scored.metadata["lavfi.scd.time"]))
+    assert len(found) == 4
+    assert read(path, scene=0.1).times_s[1:] == pytest.approx(found, abs=1e-3)
+
+
 def test_the_measure_is_its_definition():
     rng = np.random.default_rng(0)
     frames = rng.integers(0, 256, (5, 4, 6, 3), np.uint8)
@@ -337,6 +364,20 @@ def test_sound_nobody_hears_is_left_out_and_told(folder, caplog):
         read(folder / "mute.mkv", sound=True)
 
 
+def test_animations_are_videos_if_they_are_to_be(folder):
+    path = folder / "a.gif"
+    drawn = [PIL.Image.new("RGB", SIZE, colour) for colour in ("red", "green", "blue")]
+    drawn[0].save(path, save_all=True, append_images=drawn[1:], duration=[500, 1000, 250])
+    assert not video.is_video(path)
+    clip = read(path, fps=2)
+    assert clip.times_s == (0, 0.5, 1.5)
+    assert [tuple(frame.pixels[0, 0]) for frame in clip.frames] == [
+        (255, 0, 0),
+        (0, 128, 0),
+        (0, 0, 255),
+    ]
+
+
 def test_tracks_say_what_is_a_video(folder):
     sound = folder / "sound.mp4"
     with av.open(sound, "w", format="mp4") as file:
@@ -346,6 +387,8 @@ def test_tracks_say_what_is_a_video(folder):
         file.mux(stream.encode(frame))
         file.mux(stream.encode(None))
     assert not video.is_video(sound)
+    assert files.is_audio(sound.read_bytes()[:16])
+    assert files.read(sound).duration_ms >= 1000
     with pytest.raises(MediaError, match="no video in it"):
         video.read(sound)
     for name in ("shapes.png", "seven.wav"):
