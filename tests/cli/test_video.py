@@ -39,6 +39,14 @@ def test_the_default_model_says_what_a_video_shows_then(clip, second):
     assert json.loads(done.stdout)["text"].strip() == LABELS[SCENES[second]]
 
 
+def test_the_default_model_sees_and_hears_a_video():
+    asked = ["What do you see and hear?", "-v", SAMPLES / "clip.mp4", "--video-count", 1]
+    done = mullama("run", "tiny-omni", *asked, "-t", 0)
+    assert done.returncode == 0, done.stderr
+    assert "an orange cross" in done.stdout
+    assert "seven" in done.stdout
+
+
 def test_all_frames_their_times_and_the_sound_are_in_the_prompt(clip, processor):
     options = video.VideoParams(fps=2)
     prompt = processor.prepare([video.Video(clip, options), "What is in the picture?"])
