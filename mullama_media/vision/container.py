@@ -218,6 +218,7 @@ class VideoReader:
     def _ends(self, from_s: float) -> dict[int, float]:
         """The end in seconds of every track that has packets from about there on."""
         ends: dict[int, float] = {}
+        untimed = 0
         with self._errors(), opened(self._source, self.name) as container:
             if from_s > 0:
                 with contextlib.suppress(self._av.FFmpegError):
@@ -225,13 +226,16 @@ class VideoReader:
                     container.seek(math.floor(target), stream=container.streams[self._stream.index])
             for packet in container.demux():
                 stream = packet.stream
-                if stream.type in ("video", "audio") and packet.pts is not None:
-                    end = packet.pts * packet.time_base - self._origin
-                    if packet.duration:
-                        end += packet.duration * packet.time_base
-                    elif stream.type == "video":
-                        end += 1 / (stream.guessed_rate or 25)
-                    ends[stream.index] = max(ends.get(stream.index, 0.0), float(end))
+                at = packet.dts if packet.pts is None else packet.pts
+                length = packet.duration * packet.time_base if packet.duration else Fraction(0)
+                if stream.type == "video":
+                    length = length or 1 / Fraction(stream.guessed_rate or 25)
+                if at is not None and stream.type in ("video", "audio"):
+                    end = float(at * packet.time_base - self._origin + length)
+                    ends[stream.index] = max(ends.get(stream.index, 0.0), end)
+                elif packet.size and stream.index == self._stream.index and not from_s:
+                    untimed += 1
+                    ends[stream.index] = float(untimed * length)
         return ends
 
     def _at(self, time_s: float) -> VideoFrame:
@@ -294,8 +298,9 @@ class VideoReader:
             if packet.is_corrupt:
                 raise _damaged(self.name, f"it is damaged after {max(time_s, 0):.1f} s")
             for frame in packet.decode():
-                if frame.pts is None:  # a bare stream without a container
+                if frame.pts is None:  # a bare stream has no times, and none to jump to
                     time_s += step_s
+                    self._jump_s = math.inf
                 else:
                     time_s = float(frame.pts * frame.time_base - self._origin)
                 aspect = self._stream.sample_aspect_ratio

@@ -101,6 +101,13 @@ def test_frames_are_chosen(steady, options, frames):
     assert clip.times_s == pytest.approx([n / 25 for n in frames], abs=1e-6)
 
 
+def test_a_bare_stream_counts_its_frames(folder):
+    clip = read(write(folder / "bare.h264", STEADY, "libx264"), count=2)
+    assert seen(clip) == [25, 75]
+    assert clip.times_s == (1.0, 3.0)
+    assert clip.duration_s == 4
+
+
 def test_fps_beyond_the_videos_own_gives_each_frame_once(steady):
     assert seen(read(steady, fps=400, max_frames=1000, end_s=0.2)) == [0, 1, 2, 3, 4]
 
