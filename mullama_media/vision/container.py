@@ -295,8 +295,6 @@ class VideoReader:
         step_s = float(1 / (self._stream.guessed_rate or 25))
         time_s = -step_s
         for packet in self._container.demux(self._stream):
-            if packet.is_corrupt:
-                raise _damaged(self.name, f"it is damaged after {max(time_s, 0):.1f} s")
             for frame in packet.decode():
                 if frame.pts is None:  # a bare stream has no times, and none to jump to
                     time_s += step_s

@@ -176,12 +176,11 @@ def _scenes(
 ) -> Iterator[VideoFrame]:
     """The first frame and the first of each scene; of too many those with the greatest change."""
     meter = SceneMeter()
-    found: list[tuple[float, int, VideoFrame]] = []  # (score, -number, frame), the least first
+    found: list[tuple[float, int, VideoFrame]] = []  # (score, -number, frame); the first scores 1
     for number, frame in enumerate(video.frames(params.start_s)):
         if number and frame.time_s >= end_s:
             break
         score = meter.score(frame.thumbnail(SIDE), frame.time_s)
-        score = score if number else math.inf  # the first is always taken
         if score >= threshold:
             push = heapq.heappushpop if len(found) == params.most else heapq.heappush
             push(found, (score, -number, frame))
