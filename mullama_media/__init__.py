@@ -76,7 +76,14 @@ if TYPE_CHECKING:
     )
     from mullama_media.multimodal import CaptionParams, Conversation, MultimodalProcessor
     from mullama_media.vision.fetch import Url
-    from mullama_media.vision.params import DecodeParams, FetchParams, FitParams, PictureParams
+    from mullama_media.vision.params import (
+        DecodeParams,
+        FetchParams,
+        FitParams,
+        PictureParams,
+        VideoParams,
+    )
+    from mullama_media.vision.video import Clip, Video
 
 __version__ = "0.1.0"
 
@@ -90,6 +97,7 @@ __all__ = [
     "AudioStreamConfig",
     "BytesSource",
     "CaptionParams",
+    "Clip",
     "Completion",
     "ControlVector",
     "Conversation",
@@ -135,6 +143,8 @@ __all__ = [
     "ToolCall",
     "Url",
     "Utterance",
+    "Video",
+    "VideoParams",
     "plan_quantization",
     "quantization_types",
     "quantize",
@@ -151,6 +161,7 @@ _HOMES = {
     "CaptionParams": "mullama_media.multimodal",
     "Conversation": "mullama_media.multimodal",
     "DecodeParams": "mullama_media.vision.params",
+    "Clip": "mullama_media.vision.video",
     "DeviceChange": "mullama_media.frames",
     "Discontinuity": "mullama_media.frames",
     "FetchParams": "mullama_media.vision.params",
@@ -164,6 +175,8 @@ _HOMES = {
     "PictureParams": "mullama_media.vision.params",
     "Url": "mullama_media.vision.fetch",
     "Utterance": "mullama_media.frames",
+    "Video": "mullama_media.vision.video",
+    "VideoParams": "mullama_media.vision.params",
 }
 
 __getattr__, __dir__ = lend(__name__, {**dict.fromkeys(__all__, "mullama_media.engine"), **_HOMES})

@@ -1,4 +1,4 @@
-"""Make the sample media in this folder: a drawing and two recordings, all from fixed seeds.
+"""Make the sample media in this folder: a drawing, two recordings and a video, from fixed seeds.
 
 The recordings use a voice that tiny-omni never heard in training (flite's ``rms``).
 """
@@ -9,6 +9,7 @@ import json
 import sys
 from pathlib import Path
 
+import av
 import numpy as np
 import soundfile as sf
 from PIL import Image
@@ -54,6 +55,26 @@ def make_holdout(folder: Path) -> dict[str, str]:
     return labels
 
 
+def video(pictures: list[Path], recording: Path, path: Path) -> None:
+    """Show each picture for a second, with the recording as sound track."""
+    with av.open(path, "w", options={"movflags": "faststart"}) as file:
+        shown = file.add_stream("libx264", rate=8, options={"crf": "28"})
+        shown.width = shown.height = SIDE
+        shown.pix_fmt = "yuv420p"
+        samples, rate = sf.read(recording, dtype="float32")
+        heard = file.add_stream("aac", rate=rate, layout="mono")
+        for source in pictures:
+            frame = av.VideoFrame.from_image(Image.open(source).convert("RGB"))
+            for _ in range(8):
+                frame.pts = None
+                file.mux(shown.encode(frame))
+        file.mux(shown.encode(None))
+        sound = av.AudioFrame.from_ndarray(samples[None, :], "fltp", "mono")
+        sound.sample_rate = rate
+        file.mux(heard.encode(sound))
+        file.mux(heard.encode(None))
+
+
 def main() -> None:
     """Make everything."""
     shown = picture(PICTURE_SEED, 2, HERE / "shapes.png")
@@ -71,6 +92,8 @@ def main() -> None:
     folder = HERE / "tiny_omni" / "holdout"
     labels = make_holdout(folder)
     (folder / "labels.json").write_text(json.dumps(labels, indent=2) + "\n")
+    scenes_shown = [folder / f"scene-{seed}.png" for seed, _ in HOLDOUT_PICTURES[:3]]
+    video(scenes_shown, HERE / "seven.wav", HERE / "clip.mp4")
 
 
 if __name__ == "__main__":

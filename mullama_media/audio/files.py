@@ -19,13 +19,19 @@ from mullama_media.options import replace
 __all__ = ["encode", "is_audio", "read", "write"]
 
 
+_MP4 = {b"M4A", b"M4B", b"iso", b"mp4", b"qt ", b"3gp", b"3g2", b"f4a"}
+
+
 def is_audio(head: bytes) -> bool:
-    """Whether a file that begins with these bytes (16 will do) is sound that `read` may know."""
+    """Whether a file that begins with these bytes (16 will do) is sound that `read` may know.
+
+    Some of these containers hold video as often: tell that first.
+    """
     return (
         (head[:4] in (b"RIFF", b"RF64") and head[8:12] == b"WAVE")
         or head[:4] in (b"fLaC", b"OggS", b"FORM", b".snd", b"caff", b"\x1a\x45\xdf\xa3")
         or head[:3] == b"ID3"
-        or (head[4:8] == b"ftyp" and head[8:11] in (b"M4A", b"M4B"))
+        or (head[4:8] == b"ftyp" and head[8:11] in _MP4)
         or (len(head) > 1 and head[0] == 0xFF and head[1] & 0xE6 in (0xE2, 0xE4))  # MPEG audio
         or (len(head) > 1 and head[0] == 0xFF and head[1] & 0xF6 == 0xF0)  # AAC
     )

@@ -1,4 +1,4 @@
-"""Many pictures through one model: decoded ahead, asked together, each on its own."""
+"""Many pictures and videos through one model: decoded ahead, asked together, each on its own."""
 
 from __future__ import annotations
 
@@ -12,12 +12,15 @@ import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
+from typing import Any
 
 from mullama_media.caption.journal import Journal
 from mullama_media.caption.record import Caption
 from mullama_media.engine.stream import Completion
 from mullama_media.errors import EngineClosedError, MediaError, MullamaError
 from mullama_media.multimodal import CaptionParams, MultimodalProcessor
+from mullama_media.options import replace as changed
+from mullama_media.vision import video
 from mullama_media.vision.decode import read_bytes
 from mullama_media.vision.fetch import fetch_bytes, is_url, short_name
 from mullama_media.vision.load import load
@@ -29,12 +32,12 @@ _AHEAD = 2  # pictures read and decoded beside those that are being answered
 
 
 class Captioner:
-    """Asks one question about many pictures.
+    """Asks one question about many pictures and videos.
 
-    Every picture is one request of its own on the processor's engine, as many at once as it has
-    sequences, while worker threads read and decode the next ones. A picture that fails says why
-    and stops no other. Memory does not grow with the number of pictures, but for the journal's
-    names and captions. One `run` at a time.
+    Every picture, or video with all its frames, is one request of its own on the processor's
+    engine, as many at once as it has sequences, while worker threads read and decode the next ones.
+    A picture that fails says why and stops no other. Memory does not grow with the number of
+    pictures, but for the journal's names and captions. One `run` at a time.
 
     Args:
         processor: a model that sees. It stays open.
@@ -49,7 +52,9 @@ class Captioner:
         self.processor = processor
         self.params = params or CaptionParams()
         self.params.ask_options()  # the schema is read before the first picture is
-        processor.require("vision", "captions")
+        self._watch = self.params.video
+        if self._watch.sound is None and not processor.require("vision", "captions").audio:
+            self._watch = changed(self._watch, sound=False)  # or every video would be told of
 
     @property
     def question(self) -> str:
@@ -90,9 +95,13 @@ class Captioner:
 
     def _answer(self, work: _Work) -> Caption:
         try:
-            work.read(self.processor.pictures)
-            picture = load(work.take_bytes(), self.processor.pictures, name=work.name)
-            completion = self.processor.caption(picture, self.params)
+            pictures = self.processor.pictures
+            work.read(pictures)
+            if work.is_video:
+                shown: Any = video.Video(work.path, self._watch)
+            else:
+                shown = load(work.take_bytes(), pictures, name=work.name)
+            completion = self.processor.caption(shown, self.params)
         except EngineClosedError:
             raise
         except MullamaError as error:
@@ -107,6 +116,7 @@ class _Work:
         self.path = path
         self.name = short_name(path) if is_url(path) else path
         self.digest = ""
+        self.is_video = False
         self._bytes = b""
         self._began = time.perf_counter()
 
@@ -117,6 +127,10 @@ class _Work:
         if is_url(self.path):
             self._bytes = fetch_bytes(self.path, pictures.fetch)
         else:
+            self.is_video = video.is_video(self.path)
+            if self.is_video:  # it stays where it is: many of them would not fit memory
+                self.digest = _digest_of(self.path)
+                return
             self._bytes = read_bytes(self.path, pictures.decode.max_bytes)
         self.digest = hashlib.sha256(self._bytes).hexdigest()
 
@@ -235,3 +249,11 @@ class _Run:
             copies = self._running.pop(work.digest, [])
         for _ in range(1 + len(copies)):
             self._done.put(error)
+
+
+def _digest_of(path: str) -> str:
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise MediaError(f"cannot be read: {error.strerror}", where=path) from error

@@ -1,4 +1,4 @@
-"""Which pictures are meant."""
+"""Which pictures and videos are meant."""
 
 from __future__ import annotations
 
@@ -13,9 +13,12 @@ from mullama_media.vision.formats import SUFFIXES
 
 __all__ = ["find"]
 
+_VIDEOS = "mp4 m4v mov mkv webm avi mpg mpeg m2ts mts wmv flv ogv 3gp"
+_KNOWN = SUFFIXES | frozenset(f".{name}" for name in _VIDEOS.split())
+
 
 def find(names: Iterable[str | os.PathLike[str]], *, recursive: bool = False) -> Iterator[str]:
-    """Paths of pictures, each once, in the order of the names and within a folder by name.
+    """Paths of pictures and videos, each once, in the order of the names, in a folder by name.
 
     Lazy: folders are read as the caller gets to them, so millions of files take no memory but
     for the names of one folder and of what was given already.
@@ -70,5 +73,5 @@ def _in_folder(folder: Path, recursive: bool) -> Iterator[str]:
         if entry.is_dir(follow_symlinks=False):
             if recursive:
                 yield from _in_folder(folder / entry.name, recursive)
-        elif os.path.splitext(entry.name)[1].lower() in SUFFIXES:
+        elif os.path.splitext(entry.name)[1].lower() in _KNOWN:
             yield str(folder / entry.name)

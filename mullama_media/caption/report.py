@@ -14,13 +14,16 @@ from typing import Self
 from mullama_media.caption.record import Caption
 from mullama_media.errors import MediaError, MullamaError
 from mullama_media.options import replace
+from mullama_media.vision import video
 from mullama_media.vision.fetch import Url, is_url, short_name
+from mullama_media.vision.fit import fit
 from mullama_media.vision.load import load
-from mullama_media.vision.params import FitParams, PictureParams
+from mullama_media.vision.params import FitParams, PictureParams, VideoParams
 
 __all__ = ["Report"]
 
 _SIDE = 240  # pixels, the longer side of a thumbnail
+_MIDDLE = VideoParams(count=1, sound=False)
 _HEAD = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Captions</title>
 <meta name="viewport" content="width=device-width, initial-scale=1">
@@ -112,9 +115,12 @@ class Report:
         """A `data:` URL of the picture, small."""
         from PIL import Image
 
-        source = Url(path) if is_url(path) else path
+        if not is_url(path) and video.is_video(path):
+            shown = fit(video.read(path, _MIDDLE).frames[0], self._pictures.fit)
+        else:
+            shown = load(Url(path) if is_url(path) else path, self._pictures)
         buffer = io.BytesIO()
-        Image.fromarray(load(source, self._pictures).pixels).save(buffer, "JPEG", quality=80)
+        Image.fromarray(shown.pixels).save(buffer, "JPEG", quality=80)
         return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
 
     def _error(self, error: OSError) -> MediaError:

@@ -8,12 +8,13 @@ from typing import Annotated
 import typer
 
 from mullama_media.cli import app_convert, app_models, app_sound, app_vision
-from mullama_media.cli.arguments import MmprojName, ModelName
+from mullama_media.cli.arguments import VIDEO_FLAGS, MmprojName, ModelName
 from mullama_media.cli.fields import Given, from_fields
 from mullama_media.cli.pictures import picture_options
 from mullama_media.engine.params import EngineParams, ModelParams
 from mullama_media.engine.sampling import PRESETS, SamplingParams
 from mullama_media.engine.stream import StreamConfig
+from mullama_media.vision.params import VideoParams
 
 __all__ = ["app"]
 
@@ -35,6 +36,7 @@ app = typer.Typer(
     {"n_ctx": ("--context", "-c"), "threads": ("--threads",)},
     rest=False,
 )
+@from_fields("watching", VideoParams, "Video", VIDEO_FLAGS)
 @from_fields(
     "sampling",
     SamplingParams,
@@ -70,6 +72,10 @@ def run(
     audio: Annotated[
         list[Path] | None,
         typer.Option("--audio", "-a", metavar="FILE", help="A recording. Repeatable."),
+    ] = None,
+    video: Annotated[
+        list[Path] | None,
+        typer.Option("--video", "-v", metavar="FILE", help="A video. Repeatable."),
     ] = None,
     mmproj: MmprojName = None,
     system: Annotated[str | None, typer.Option(metavar="TEXT", help="System message.")] = None,
@@ -116,14 +122,17 @@ def run(
     decoding: Given,
     fit: Given,
     fetching: Given,
+    watching: Given,
 ) -> None:
-    """Ask a model about text, pictures and recordings.
+    """Ask a model about text, pictures, videos and recordings.
 
     Tokens are printed as they come; Ctrl-C stops (exit status 130).
 
         mullama run tiny-omni "What is in the picture?" -i photo.png
 
         mullama run hf:ggml-org/SmolVLM-500M-Instruct-GGUF -i photo.jpg "Describe it."
+
+        mullama run hf:ggml-org/Qwen2.5-Omni-3B-GGUF -v clip.mp4 --video-count 8 "What happens?"
 
         echo "Tell me a joke" | mullama run tiny-omni
 
@@ -137,7 +146,7 @@ def run(
     command.run(
         model,
         prompt,
-        [*as_content(image or []), *(audio or [])],
+        [*as_content(image or []), *command.videos(video or [], watching), *(audio or [])],
         mmproj=mmproj,
         system=system,
         session=session,

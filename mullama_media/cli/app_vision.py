@@ -1,4 +1,4 @@
-"""Commands for pictures: caption."""
+"""Commands for pictures and videos: caption, frames."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from typing import Annotated
 
 import typer
 
-from mullama_media.cli.arguments import MmprojName
+from mullama_media.cli.arguments import VIDEO_FLAGS, MmprojName
 from mullama_media.cli.fields import Given, from_fields
 from mullama_media.cli.pictures import picture_options
 from mullama_media.engine.params import EngineParams, ModelParams
 from mullama_media.multimodal import CaptionParams
+from mullama_media.options import from_mapping
+from mullama_media.vision.params import VideoParams
 
 __all__ = ["app"]
 
@@ -20,6 +22,7 @@ app = typer.Typer()
 
 @app.command()
 @from_fields("params", CaptionParams, "Question", {"schema": ()})
+@from_fields("watching", VideoParams, "Video", VIDEO_FLAGS)
 @from_fields(
     "engine",
     EngineParams,
@@ -34,7 +37,8 @@ def caption(
         list[str],
         typer.Argument(
             metavar="PATH...",
-            help="Pictures, folders, patterns, URLs (with --allow-url), or - for a list on stdin.",
+            help="Pictures, videos, folders, patterns, URLs (with --allow-url), or - for a list "
+            "on stdin.",
             show_default=False,
         ),
     ],
@@ -81,10 +85,13 @@ def caption(
     decoding: Given,
     fit: Given,
     fetching: Given,
+    watching: Given,
 ) -> None:
-    """Caption many pictures.
+    """Caption many pictures and videos.
 
         mullama caption photos/ -r -m hf:ggml-org/SmolVLM-500M-Instruct-GGUF -o captions.csv
+
+        mullama caption clip.mp4 --video-count 8 --prompt "What happens in this video?"
 
         mullama caption photos/*.jpg --sidecar txt --prompt "What is in the picture?"
 
@@ -110,8 +117,50 @@ def caption(
         schema=schema,
         as_json=json,
         params=params,
+        watching=watching,
         engine=engine,
         loading=loading,
         media=media,
         pictures=picture_params(decoding, fit, fetching),
     )
+
+
+@app.command()
+@from_fields(
+    "params",
+    VideoParams,
+    "Frames",
+    {
+        "start_s": ("--start",),
+        "end_s": ("--end",),
+        "timestamps": (),
+        "sound": ("--sound/--no-sound",),
+    },
+)
+def frames(
+    source: Annotated[
+        Path, typer.Argument(metavar="VIDEO", help="A video file.", show_default=False)
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="FOLDER",
+            help="Write them there as PNG, and with --sound the sound track as WAV.",
+        ),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace what is there.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="One JSON object for each.")] = False,
+    *,
+    params: Given,
+) -> None:
+    """Show which frames of a video a model would see, and write them.
+
+    mullama frames clip.mp4 --count 8 --out frames/
+
+    mullama frames lecture.mp4 --scene 0.1 --max-frames 100
+    """
+    from mullama_media.cli import frames as command
+
+    command.run(source, from_mapping(VideoParams, params), folder=out, force=force, as_json=json)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Annotated
 
 import typer
 
-__all__ = ["MmprojName", "ModelName"]
+from mullama_media.vision.params import VideoParams
+
+__all__ = ["VIDEO_FLAGS", "MmprojName", "ModelName"]
 
 ModelName = Annotated[
     str,
@@ -25,3 +28,8 @@ MmprojName = Annotated[
         help="Vision and audio encoders, in the same forms. Not needed where MODEL brings them.",
     ),
 ]
+VIDEO_FLAGS = {
+    field.name: (f"--video-{field.name.removesuffix('_s').replace('_', '-')}",)
+    for field in dataclasses.fields(VideoParams)
+} | {"sound": ("--video-sound/--no-video-sound",)}
+"""Flags of VideoParams where other options stand beside them"""

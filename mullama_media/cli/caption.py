@@ -56,6 +56,7 @@ def run(
     schema: str | None,
     as_json: bool,
     params: Given,
+    watching: Given,
     engine: Given,
     loading: Given,
     media: Given,
@@ -70,7 +71,7 @@ def run(
         )
     if table is not None:
         check_table(table)
-    given: dict[str, Any] = dict(params)
+    given: dict[str, Any] = {**params, "video": watching}
     if schema is not None:
         given["schema"] = schema if schema.lstrip().startswith("{") else _text(Path(schema))
     asked = from_mapping(CaptionParams, given)

@@ -10,7 +10,10 @@ from typing import Any
 
 from mullama_media.engine import Engine, Message
 from mullama_media.errors import StateError
+from mullama_media.options import from_mapping
 from mullama_media.vision.fetch import Url
+from mullama_media.vision.params import VideoParams
+from mullama_media.vision.video import Video
 
 __all__ = ["Conversation"]
 
@@ -61,12 +64,16 @@ class Conversation:
 
 
 def _part(part: Any) -> Any:
+    if "video" in part:
+        return Video(Path(part["video"]), from_mapping(VideoParams, part["params"]))
     if "file" in part:
         return Path(part["file"])
     return Url(part["url"]) if "url" in part else str(part["text"])
 
 
-def _as_json(part: Any) -> dict[str, str]:
+def _as_json(part: Any) -> dict[str, Any]:
+    if isinstance(part, Video):
+        return {"video": str(Path(part.name).resolve()), "params": vars(part.params)}
     if isinstance(part, Path):
         return {"file": str(part.resolve())}
     return {"url": part.url} if isinstance(part, Url) else {"text": part}

@@ -24,9 +24,10 @@ from mullama_media.engine import (
 from mullama_media.errors import InvalidOptionError
 from mullama_media.multimodal import MultimodalProcessor
 from mullama_media.options import from_mapping
-from mullama_media.vision.params import PictureParams
+from mullama_media.vision.params import PictureParams, VideoParams
+from mullama_media.vision.video import Video
 
-__all__ = ["open_processor", "run", "stats_line"]
+__all__ = ["open_processor", "run", "stats_line", "videos"]
 
 
 def run(
@@ -83,6 +84,15 @@ def run(
         print(json.dumps(_as_dict(model, completion), ensure_ascii=False))  # noqa: T201
     if stats:
         console.print(stats_line(completion))
+
+
+def videos(paths: Sequence[Path], given: Mapping[str, Any]) -> list[Video]:
+    """Videos with the options that were given for them."""
+    if given and not paths:
+        name = next(iter(given)).removesuffix("_s").replace("_", "-")
+        raise InvalidOptionError("there is no video", where=f"--video-{name}", hint="Give --video")
+    params = from_mapping(VideoParams, given)
+    return [Video(path, params) for path in paths]
 
 
 def open_processor(

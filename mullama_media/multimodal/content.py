@@ -13,16 +13,17 @@ from mullama_media.audio import files
 from mullama_media.engine.prompt import Message
 from mullama_media.errors import MediaError
 from mullama_media.frames import AudioFrame, Image
-from mullama_media.vision import decode, load
+from mullama_media.vision import decode, load, video
 from mullama_media.vision.fetch import Url
-from mullama_media.vision.params import PictureParams
+from mullama_media.vision.params import PictureParams, VideoParams
 
-__all__ = ["Content", "Input", "medium", "messages"]
+__all__ = ["Content", "Input", "medium", "messages", "watched"]
 
 Content = Any
-"""What a prompt may hold: str (always text), a pathlib.Path, bytes or a binary file (a picture or
-sound file, told apart by its first bytes), a `Url`, a Pillow image, a uint8 array (height, width[,
-3 or 4]) as picture, `(samples, sample_rate)` or `AudioFrame` as recording, `Image`."""
+"""What a prompt may hold: str (always text), a pathlib.Path, bytes or a binary file (a picture,
+sound file or video, told apart by its content), a `Url`, `Video` where options go with it, a Pillow
+image, a uint8 array (height, width[, 3 or 4]) as picture, `(samples, sample_rate)` as recording,
+`Image`, `AudioFrame`, `Clip`."""
 
 Input = str | Sequence[Content]
 """A text; a list of Content, which becomes one user message; or a list of Message."""
@@ -36,6 +37,15 @@ def messages(content: Input) -> list[Message]:
     if content and all(isinstance(item, Message) for item in content):
         return list(content)
     return [Message("user", content)]
+
+
+def watched(item: Content, params: VideoParams | None = None) -> video.Video | video.Clip | None:
+    """The item if it is a video; a file becomes one with these options."""
+    if isinstance(item, (video.Video, video.Clip)):
+        return item
+    if isinstance(item, (Path, bytes)) and video.is_video(item):
+        return video.Video(item, params or VideoParams())
+    return None
 
 
 def medium(item: Content, pictures: PictureParams | None = None) -> Image | AudioFrame:

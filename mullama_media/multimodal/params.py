@@ -12,6 +12,7 @@ from mullama_media.engine.sampling import SamplingParams
 from mullama_media.engine.stream import StreamConfig
 from mullama_media.engine.tools import Tool
 from mullama_media.options import option, options
+from mullama_media.vision.params import VideoParams
 
 __all__ = ["AskOptions", "CaptionParams", "PromptOptions", "prompt_options", "request_options"]
 
@@ -63,7 +64,7 @@ def _grammar(schema: str) -> Grammar:
 
 @options
 class CaptionParams:
-    """One question for many pictures."""
+    """One question for many pictures and videos."""
 
     prompt: str = option(
         default="Describe this picture in one sentence.", doc="What is asked about every picture."
@@ -82,6 +83,9 @@ class CaptionParams:
     )
     temperature: float = option(
         default=0.0, doc="Softmax temperature; at 0 the same picture gets the same caption.", ge=0
+    )
+    video: VideoParams = option(
+        default=VideoParams(), doc="How videos become frames.", native=False
     )
 
     def ask_options(self) -> AskOptions:

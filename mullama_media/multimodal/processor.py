@@ -22,6 +22,7 @@ from mullama_media.multimodal.batch import answers, persist
 from mullama_media.multimodal.content import Content, Input
 from mullama_media.multimodal.content import medium as as_medium
 from mullama_media.multimodal.content import messages as as_messages
+from mullama_media.multimodal.content import watched as as_watched
 from mullama_media.multimodal.conversation import Conversation
 from mullama_media.multimodal.params import (
     AskOptions,
@@ -31,6 +32,7 @@ from mullama_media.multimodal.params import (
     request_options,
 )
 from mullama_media.options import replace
+from mullama_media.vision import video
 from mullama_media.vision.params import PictureParams
 
 __all__ = ["MultimodalProcessor"]
@@ -182,7 +184,7 @@ class MultimodalProcessor:
         return self.generate([*media, question], **options)
 
     def caption(self, picture: Content, params: CaptionParams | None = None) -> Completion:
-        """Describe one picture. Blocks; for many, `mullama_media.caption.Captioner`.
+        """Describe one picture or video. Blocks; for many, `mullama_media.caption.Captioner`.
 
         With `CaptionParams.schema`, `Completion.json()` is the caption as a value.
 
@@ -194,7 +196,8 @@ class MultimodalProcessor:
         """
         params = params or CaptionParams()
         options = params.ask_options()
-        messages = [self.decode(Message("user", [picture, params.prompt]))]  # once for all tries
+        shown: Content = as_watched(picture, params.video) or picture
+        messages = [self.decode(Message("user", [shown, params.prompt]))]  # once for all tries
         completion = persist(lambda: self.generate(messages, **options), params.retries)
         if completion.finish_reason == "deadline":
             raise DeadlineError(f"it took more than {params.timeout_s} s")
@@ -257,9 +260,13 @@ class MultimodalProcessor:
         await self.engine.aclose()
 
     def _parts(self, item: Content) -> list[Part]:
-        """One piece of content as prompt parts; a long recording becomes several."""
+        """One piece of content as prompt parts; a video or a long recording becomes several."""
         if isinstance(item, str):
             return [item]
+        if (watched := as_watched(item)) is not None:
+            hears = self.require("vision", watched.name).audio
+            shown = video.parts(watched, hears=hears)
+            return [part for one in shown for part in self._parts(one)]
         medium = as_medium(item, self.pictures)
         if isinstance(medium, Image):
             self.require("vision", medium.name)
