@@ -86,6 +86,10 @@ def render(scores: dict[str, Any]) -> str:
         ["… its picture half", percent(both["scene"])],
         ["… its speech half", percent(both["speech"])],
     ]
+    if folder := scores.get("captions"):
+        through = f"{folder['count']} scenes through `mullama caption`"
+        rows.append([f"{through}, “What is in the picture?”", percent(folder["asked"])])
+        rows.append(["… with its default prompt", percent(folder["default"])])
     return (
         f"{speech_tables(scores['speech'], scores.get('human'))}\n"
         f"{scene_tables(scores['one_shape'], scores['two_shapes'])}\n"

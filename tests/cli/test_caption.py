@@ -1,18 +1,13 @@
 """`mullama caption`, run as a user runs it, and killed as an unlucky one."""
 
-import collections
-import csv
 import json
-import random
-import signal
-import subprocess
-import time
 
 import pytest
 
 from tests.caption.conftest import draw, tiny_model  # noqa: F401
-from tests.cli.test_cli import MULLAMA, mullama
+from tests.cli.test_cli import mullama
 from tests.conftest import SAMPLES
+from tests.stress import captions
 
 
 @pytest.fixture
@@ -71,32 +66,10 @@ def test_what_cannot_be_is_one_line(base, tmp_path, args, message):
     assert "Traceback" not in done.stderr
 
 
-def test_killed_again_and_again_every_picture_is_captioned_once(base, tmp_path):
-    count, kills = 60, 4
-    rng = random.Random(7)
-    (tmp_path / "in").mkdir()
-    for n in range(count):
-        draw(tmp_path / "in" / f"{n:03}.png", n)
-    command = [*MULLAMA, *map(str, base), str(tmp_path / "in"), "-o", "t.csv", "--sidecar", "txt"]
-    journal = tmp_path / "t.csv.journal"
-    for kill in range(kills):
-        process = subprocess.Popen(
-            command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        wanted = count * (kill + 1) // (kills + 2) + rng.randrange(4)
-        while process.poll() is None and _lines(journal) < wanted:
-            time.sleep(0.002)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-    assert 0 < _lines(journal) < count
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert f"{count} captions" in done.stderr
-    paths = [json.loads(line)["caption"]["path"] for line in journal.read_bytes().splitlines()]
-    assert collections.Counter(collections.Counter(paths).values()) == {1: count}
-    with (tmp_path / "t.csv").open(newline="", encoding="utf-8") as file:
-        assert [row["path"] for row in csv.DictReader(file)] == sorted(paths)
-    assert len(list((tmp_path / "in").glob("*.txt"))) == count
-
-
-def _lines(path):
-    return path.read_bytes().count(b"\n") if path.exists() else 0
+@pytest.mark.parametrize("kind", ["csv", "txt"])
+def test_killed_again_and_again_every_picture_is_captioned_once(tmp_path, kind):
+    run = captions.Run(tmp_path, kind, items=80, seed=7)
+    known = []
+    run.kill_often(6, known.append)
+    run.finish()
+    assert len(known) == 6

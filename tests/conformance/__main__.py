@@ -1,13 +1,13 @@
 """`make conformance`, or `python -m tests.conformance NAME...`: the same tokens as upstream?
 
-Builds llama-server from the pin, asks both the same, and exits with 1 if anything differs.
+Builds upstream's programs from the pin, asks both the same, and exits with 1 if anything differs.
 """
 
 import argparse
 import importlib
 import sys
 
-NAMES = ["answers", "scheduling"]
+NAMES = ["answers", "scheduling", "projectors"]
 
 
 def main() -> int:
