@@ -8,16 +8,28 @@ from mullama_media.lazy import lend
 
 if TYPE_CHECKING:
     from mullama_media.caption.captioner import Captioner
+    from mullama_media.caption.cluster import ClusterCaptioner, Job
     from mullama_media.caption.journal import Journal
-    from mullama_media.caption.params import CaptionParams
+    from mullama_media.caption.params import CaptionParams, ClusterParams
     from mullama_media.caption.record import Caption
 
-__all__ = ["Caption", "CaptionParams", "Captioner", "Journal"]
+__all__ = [
+    "Caption",
+    "CaptionParams",
+    "Captioner",
+    "ClusterCaptioner",
+    "ClusterParams",
+    "Job",
+    "Journal",
+]
 
 _HOMES = {
     "Caption": "record",
     "CaptionParams": "params",
     "Captioner": "captioner",
+    "ClusterCaptioner": "cluster",
+    "ClusterParams": "params",
+    "Job": "cluster",
     "Journal": "journal",
 }
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from mullama_media.caption import storage
 from mullama_media.caption.record import Caption
 from mullama_media.errors import MediaError, MullamaError
 from mullama_media.vision import decode
@@ -108,7 +109,7 @@ def _thumbnail(path: str) -> str:
     """A `data:` URL of the picture, small."""
     from PIL import Image
 
-    picture = Image.fromarray(decode.read(path).pixels)
+    picture = Image.fromarray(decode.read(storage.read(path), name=path).pixels)
     picture.thumbnail((_SIDE, _SIDE))
     buffer = io.BytesIO()
     picture.save(buffer, "JPEG", quality=80)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mullama_media.caption.params import CaptionParams
+from mullama_media.caption.params import CaptionParams, ClusterParams
 from mullama_media.cli.arguments import MmprojName
 from mullama_media.cli.fields import Given, from_fields
 from mullama_media.engine.params import EngineParams, ModelParams
@@ -27,12 +27,13 @@ app = typer.Typer()
     rest=False,
 )
 @from_fields("loading", ModelParams, "Model", {"gpu_layers": ("--gpu-layers", "-g")}, rest=False)
+@from_fields("cluster", ClusterParams, "Cluster", {"address": ("--ray",)})
 def caption(
     paths: Annotated[
         list[str],
         typer.Argument(
             metavar="PATH...",
-            help="Pictures, folders, patterns, or - for a list on stdin.",
+            help="Pictures, folders, patterns, URIs (s3://…), or - for a list on stdin.",
             show_default=False,
         ),
     ],
@@ -75,6 +76,7 @@ def caption(
     params: Given,
     engine: Given,
     loading: Given,
+    cluster: Given,
 ) -> None:
     """Caption many pictures.
 
@@ -83,6 +85,8 @@ def caption(
         mullama caption photos/*.jpg --sidecar txt --prompt "What is in the picture?"
 
         find . -name "*.png" | mullama caption - --json
+
+        mullama caption s3://bucket/photos/ -r -o captions.csv --ray 10.0.0.1:6379 --workers 8
 
     A broken picture says why and stops no other (exit status 1).
     Stopped or killed, the same command goes on where it was.
@@ -103,4 +107,5 @@ def caption(
         params=params,
         engine=engine,
         loading=loading,
+        cluster=cluster,
     )

@@ -97,7 +97,8 @@ def test_a_schema_makes_data(seeing, tmp_path):
     cut = Captioner(seeing, CaptionParams(schema=schema, max_tokens=2))
     error = cut.caption(tmp_path / "a.png").error
     assert "a.png: the answer is not JSON" in error
-    slow = CaptionParams(schema=schema, timeout_s=0.001)
+    long = '{"type": "array", "items": {"enum": [1, 2]}, "minItems": 50}'
+    slow = CaptionParams(schema=long, timeout_s=0.001)
     assert "a.png: it took more than" in Captioner(seeing, slow).caption(tmp_path / "a.png").error
     with pytest.raises(GrammarError):
         Captioner(seeing, CaptionParams(schema="{"))
