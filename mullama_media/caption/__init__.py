@@ -9,7 +9,9 @@ from mullama_media.lazy import lend
 if TYPE_CHECKING:
     from mullama_media.caption.captioner import Captioner
     from mullama_media.caption.cluster import ClusterCaptioner, Job
+    from mullama_media.caption.inputs import find
     from mullama_media.caption.journal import Journal
+    from mullama_media.caption.ondisk import Results
     from mullama_media.caption.params import CaptionParams, ClusterParams
     from mullama_media.caption.record import Caption
 
@@ -21,6 +23,8 @@ __all__ = [
     "ClusterParams",
     "Job",
     "Journal",
+    "Results",
+    "find",
 ]
 
 _HOMES = {
@@ -31,6 +35,8 @@ _HOMES = {
     "ClusterParams": "params",
     "Job": "cluster",
     "Journal": "journal",
+    "Results": "ondisk",
+    "find": "inputs",
 }
 
 __getattr__, __dir__ = lend(__name__, {name: f"{__name__}.{home}" for name, home in _HOMES.items()})
