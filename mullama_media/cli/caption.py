@@ -75,7 +75,8 @@ def run(
         given["schema"] = schema if schema.lstrip().startswith("{") else _text(Path(schema))
     asked = from_mapping(CaptionParams, given)
     engine_params, model_params = (
-        from_mapping(EngineParams, engine),
+        # No picture comes twice: copies are known by their bytes before they are encoded.
+        from_mapping(EngineParams, {"media_cache_mb": 0, **engine}),
         from_mapping(ModelParams, loading),
     )
     if cluster and "address" not in cluster:

@@ -1,4 +1,4 @@
-"""python -m tests.bench.many [COUNT [OPTIONS OF mullama caption]]: memory while the pictures go by.
+"""Memory of `mullama caption` while many pictures go by: many [COUNT [OPTION OF THE COMMAND]...].
 
 Every picture is another; the model is made, tiny and quick, so that what grows is the command's.
 With `--ray local --workers 2` the memory is that of the driver.
@@ -28,7 +28,8 @@ def pictures(folder: Path, count: int) -> None:
         Image.fromarray(pixels).save(folder / f"{n:07}.png", compress_level=1)
 
 
-def main(count: int, options: list[str]) -> None:
+def main(number: str = "10000", *options: str) -> None:
+    count = int(number)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         pictures(folder / "in", count)
@@ -63,7 +64,3 @@ def _there(journal: Path, process: subprocess.Popen) -> bool:
     while not journal.exists() and process.poll() is None:
         time.sleep(0.01)
     return journal.exists()
-
-
-if __name__ == "__main__":
-    main(int(sys.argv[1]) if sys.argv[1:] else 10_000, sys.argv[2:])
