@@ -158,8 +158,7 @@ class ClusterCaptioner:
         """Captions, and at the end the paths that no worker lived to answer."""
         batches = [paths[at : at + size] for at in range(0, len(paths), size)]
         left = dict(enumerate(batches))
-        digests = () if journal is None else journal.digests()
-        known = self._ray.put(np.array([digest.encode() for digest in digests], "S64"))
+        known = self._ray.put(_digests(journal))
         with (
             _translated(self._ray),
             contextlib.closing(self._rows(batches, at_once, known)) as rows,
@@ -241,6 +240,12 @@ class _Seen:
                 self._own.popitem(last=False)
 
 
+def _digests(journal: Journal | None) -> np.ndarray:
+    """Of every picture that has a caption, sorted; 64 bytes each, which workers share."""
+    digests = () if journal is None else journal.digests()
+    return np.array([digest.encode() for digest in digests], "S64")
+
+
 def _kept(caption: Caption, journal: Journal | None) -> Caption:
     """What a worker says, as the journal has it."""
     if journal is None or caption.error is not None:
@@ -305,7 +310,7 @@ def _sized(ray: ModuleType, params: ClusterParams) -> tuple[int, float]:
     if params.address == "local" and not any(
         all(has.get(kind, 0) >= n for kind, n in wanted.items()) for has in machines
     ):
-        here = ", ".join(f"{machines[0].get(kind, 0):g} {kind}" for kind in wanted)
+        here = ", ".join(f"{(machines or [{}])[0].get(kind, 0):g} {kind}" for kind in wanted)
         raise InvalidOptionError(
             f"a worker wants {cpus:g} CPU, {params.gpus:g} GPU, and this machine has {here}",
             where="ClusterParams",
