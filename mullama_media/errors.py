@@ -26,6 +26,7 @@ can catch broadly or exactly::
     │   ├── RequestCancelledError (RuntimeError)  it was cancelled and has nothing to show
     │   ├── DeadlineError (TimeoutError)     its time is up and it has nothing to show
     │   └── DecodeError (RuntimeError)       the backend failed while evaluating
+    ├── ClusterError (ConnectionError)       a cluster cannot be reached or its workers cannot start
     └── HubError
         ├── ModelNameError (ValueError)      a model name means nothing to us
         ├── DownloadError (OSError)          a file could not be obtained
@@ -46,6 +47,7 @@ __all__ = [
     "CallbackError",
     "ChatTemplateError",
     "ChecksumError",
+    "ClusterError",
     "ContextOverflowError",
     "DeadlineError",
     "DecodeError",
@@ -222,6 +224,10 @@ class DeadlineError(EngineError, TimeoutError):
 
 class DecodeError(EngineError, RuntimeError):
     """The backend failed while evaluating a batch."""
+
+
+class ClusterError(MullamaError, ConnectionError):
+    """A cluster cannot be reached, ended while it was used, or its workers cannot start."""
 
 
 class HubError(MullamaError):

@@ -7,7 +7,7 @@ A field is declared once, with its default, its meaning and its range::
         temperature: float = option(default=0.8, doc="Softmax temperature; 0 is greedy.", ge=0)
 
 and everything else follows from that: validation, `with_temperature(...)` helpers, TOML tables
-(`from_mapping`, `from_toml`), and the text of `describe()`.
+(`from_mapping`, `from_toml`, `load_toml`), and the text of `describe()`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,16 @@ from typing import Any, TypeVar
 
 from mullama_media.errors import InvalidOptionError
 
-__all__ = ["describe", "from_mapping", "from_toml", "is_unicode", "option", "options", "replace"]
+__all__ = [
+    "describe",
+    "from_mapping",
+    "from_toml",
+    "is_unicode",
+    "load_toml",
+    "option",
+    "options",
+    "replace",
+]
 
 T = TypeVar("T")
 
@@ -129,13 +138,43 @@ def from_toml(cls: type[T], path: str | Path, table: str) -> T:
     Raises:
         InvalidOptionError: the file cannot be read or parsed, or holds a bad option.
     """
+    return _of_table(cls, _parse(path), path, table)
+
+
+def load_toml(path: str | Path, tables: Mapping[str, type[Any]]) -> dict[str, Any]:
+    """Read a whole TOML file: every table of it is one of `tables`, by name.
+
+    Returns:
+        The options of every table, in the order of `tables`.
+
+    Raises:
+        InvalidOptionError: as `from_toml`; and a table or key outside tables that nobody reads.
+    """
+    content = _parse(path)
+    for name in content:
+        if name not in tables:
+            raise InvalidOptionError(
+                f"nothing is known by the name {name!r}",
+                where=str(path),
+                hint=f"Tables are {', '.join(f'[{table}]' for table in tables)}",
+            )
+    return {table: _of_table(cls, content, path, table) for table, cls in tables.items()}
+
+
+def _parse(path: str | Path) -> dict[str, Any]:
     try:
-        content = tomllib.loads(Path(path).read_text("utf-8"))
+        return tomllib.loads(Path(path).read_text("utf-8"))
     except OSError as error:
         raise InvalidOptionError(f"cannot be read: {error.strerror}", where=str(path)) from error
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InvalidOptionError(f"is not valid TOML: {error}", where=str(path)) from error
-    return from_mapping(cls, content.get(table, {}), where=f"{path} [{table}]")
+
+
+def _of_table(cls: type[T], content: dict[str, Any], path: str | Path, table: str) -> T:
+    values = content.get(table, {})
+    if not isinstance(values, Mapping):
+        raise InvalidOptionError("it is not a table", where=f"{path} [{table}]")
+    return from_mapping(cls, values, where=f"{path} [{table}]")
 
 
 def describe(cls: type[Any]) -> str:

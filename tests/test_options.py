@@ -8,7 +8,7 @@ from mullama_media import EngineParams, MediaParams, ModelParams, SamplingParams
 from mullama_media.engine import EmbeddingParams, QuantizeParams, ScoreParams
 from mullama_media.engine.native import core
 from mullama_media.errors import InvalidOptionError
-from mullama_media.options import describe, from_mapping, from_toml, replace
+from mullama_media.options import describe, from_mapping, from_toml, load_toml, replace
 
 ALL = (
     SamplingParams,
@@ -120,6 +120,22 @@ def test_toml_errors_name_file_and_table(tmp_path):
         from_toml(SamplingParams, file, "sampling")
     with pytest.raises(InvalidOptionError, match="cannot be read"):
         from_toml(SamplingParams, tmp_path / "none.toml", "sampling")
+
+
+def test_a_whole_toml_file_has_no_table_that_nobody_reads(tmp_path):
+    file = tmp_path / "run.toml"
+    file.write_text("[stream]\nmax_tokens = 3\n")
+    tables = {"sampling": SamplingParams, "stream": StreamConfig}
+    read = load_toml(file, tables)
+    assert read == {"sampling": SamplingParams(), "stream": StreamConfig(max_tokens=3)}
+    assert list(read) == list(tables)
+    for text in ("[sampler]\nseed = 1\n", "seed = 1\n"):
+        file.write_text(text)
+        with pytest.raises(InvalidOptionError, match=r"run\.toml: .*Tables are \[sampling\], \["):
+            load_toml(file, tables)
+    file.write_text("stream = 1\n")
+    with pytest.raises(InvalidOptionError, match=r"run\.toml \[stream\]: it is not a table"):
+        load_toml(file, tables)
 
 
 def test_options_of_another_kind_are_refused_by_the_core():

@@ -11,10 +11,10 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, replace
-from typing import Any
+from dataclasses import asdict
+from typing import Any, Protocol
 
-from mullama_media.caption.journal import Journal
+from mullama_media.caption import storage
 from mullama_media.caption.record import Caption
 from mullama_media.engine.stream import Completion
 from mullama_media.errors import EngineClosedError, MediaError, MullamaError
@@ -26,9 +26,22 @@ from mullama_media.vision.fetch import fetch_bytes, is_url, short_name
 from mullama_media.vision.load import load
 from mullama_media.vision.params import PictureParams
 
-__all__ = ["Captioner"]
+__all__ = ["Captioner", "Memory"]
 
 _AHEAD = 2  # pictures read and decoded beside those that are being answered
+
+
+class Memory(Protocol):
+    """What is known of pictures already; a `Journal` is one. Used by one thread at a time."""
+
+    def find(self, path: str, digest: str) -> Caption | None:
+        """The caption of the picture with these bytes at this path, if it has one."""
+
+    def alike(self, digest: str) -> Caption | None:
+        """A caption of a picture with these bytes, wherever it lies."""
+
+    def add(self, caption: Caption) -> None:
+        """Keep it."""
 
 
 class Captioner:
@@ -37,7 +50,7 @@ class Captioner:
     Every picture, or video with all its frames, is one request of its own on the processor's
     engine, as many at once as it has sequences, while worker threads read and decode the next ones.
     A picture that fails says why and stops no other. Memory does not grow with the number of
-    pictures, but for the journal's names and captions. One `run` at a time.
+    pictures.
 
     Args:
         processor: a model that sees. It stays open.
@@ -75,7 +88,7 @@ class Captioner:
         return self._answer(_Work(os.fspath(path)))
 
     def run(
-        self, paths: Iterable[str | os.PathLike[str]], journal: Journal | None = None
+        self, paths: Iterable[str | os.PathLike[str]], journal: Memory | None = None
     ) -> Iterator[Caption]:
         """Captions as they are done, which is not quite the order of the paths.
 
@@ -126,6 +139,8 @@ class _Work:
             return
         if is_url(self.path):
             self._bytes = fetch_bytes(self.path, pictures.fetch)
+        elif storage.is_uri(self.path):
+            self._bytes = storage.read(self.path)
         else:
             self.is_video = video.is_video(self.path)
             if self.is_video:  # it stays where it is: many of them would not fit memory
@@ -148,8 +163,7 @@ class _Work:
 
     def like(self, other: Caption) -> Caption:
         """The caption of another picture with the same bytes."""
-        named = None if other.path == self.path else other.duplicate_of or other.path
-        return replace(other, path=self.path, duplicate_of=named, milliseconds=self._spent())
+        return other.of_copy(self.path, self._spent())
 
     def _caption(self, **values: object) -> Caption:
         spent = self._spent()
@@ -162,7 +176,7 @@ class _Work:
 class _Run:
     """One pass over the pictures: workers take one each, results come out as they are done."""
 
-    def __init__(self, captioner: Captioner, journal: Journal | None) -> None:
+    def __init__(self, captioner: Captioner, journal: Memory | None) -> None:
         self._captioner = captioner
         self._journal = journal
         self._lock = threading.Lock()  # over journal, running and stopped

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import fnmatch
 import glob
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from pathlib import Path
 
-from mullama_media.errors import InvalidOptionError
+from mullama_media.caption import storage
+from mullama_media.caption.ondisk import Names
+from mullama_media.errors import InvalidOptionError, MediaError
 from mullama_media.vision.fetch import is_url
 from mullama_media.vision.formats import SUFFIXES
 
@@ -21,35 +25,39 @@ def find(names: Iterable[str | os.PathLike[str]], *, recursive: bool = False) ->
     """Paths of pictures and videos, each once, in the order of the names, in a folder by name.
 
     Lazy: folders are read as the caller gets to them, so millions of files take no memory but
-    for the names of one folder and of what was given already.
+    for the names of one folder.
 
     Args:
-        names: files, folders, patterns with * ? [ or ** in them, and URLs, which stay as they are.
-            A file need not exist: that it does not is said where it is read.
+        names: files, folders, patterns with * ? [ or ** in them, and http(s) and data: URLs, which
+            stay as they are; URIs of objects and folders in object stores (s3://bucket/photos/),
+            with * in the last part alone. A file need not exist: that it does not is said where it
+            is read.
         recursive: folders within folders, too.
 
     Raises:
         InvalidOptionError: a pattern that nothing matches, or a folder without pictures.
+        MissingExtraError: a URI, and pyarrow is not installed.
     """
-    seen: set[str] = set()
-    for name in names:
-        found = False
-        for path in _of(os.fspath(name), recursive):
-            found = True
-            if path not in seen:
-                seen.add(path)
-                yield path
-        if not found:
-            raise InvalidOptionError(
-                "there is no picture in it",
-                where=name,
-                hint="" if recursive else "Folders within it are read with --recursive",
-            )
+    with closing(Names()) as seen:
+        for name in names:
+            found = False
+            for path in _of(os.fspath(name), recursive):
+                found = True
+                if seen.add(path):
+                    yield path
+            if not found:
+                raise InvalidOptionError(
+                    "there is no picture in it",
+                    where=name,
+                    hint="" if recursive else "Folders within it are read with --recursive",
+                )
 
 
 def _of(name: str, recursive: bool) -> Iterator[str]:
     if is_url(name):
         yield name
+    elif storage.is_uri(name):
+        yield from _in_store(name, recursive)
     elif os.path.isdir(name):
         yield from _in_folder(Path(name), recursive)
     elif not os.path.lexists(name) and glob.has_magic(name):
@@ -75,3 +83,38 @@ def _in_folder(folder: Path, recursive: bool) -> Iterator[str]:
                 yield from _in_folder(folder / entry.name, recursive)
         elif os.path.splitext(entry.name)[1].lower() in _KNOWN:
             yield str(folder / entry.name)
+
+
+def _in_store(uri: str, recursive: bool) -> Iterator[str]:
+    last = uri.rpartition("/")[2]
+    if "*" in last:
+        for path, is_folder in _entries(uri.removesuffix(last)) or ():
+            if not is_folder and fnmatch.fnmatchcase(path.rpartition("/")[2], last):
+                yield path
+    elif storage.suffix(uri) in _KNOWN:  # it is not asked for: a list may hold millions
+        yield uri
+    else:
+        yield from _in_folder_of_store(uri, recursive) or (uri,)
+
+
+def _in_folder_of_store(uri: str, recursive: bool) -> Iterator[str] | None:
+    entries = _entries(uri)
+    return None if entries is None else _pictures(entries, recursive)
+
+
+def _pictures(entries: Iterator[tuple[str, bool]], recursive: bool) -> Iterator[str]:
+    for path, is_folder in entries:
+        if path.rpartition("/")[2].startswith("."):
+            continue
+        if is_folder:
+            if recursive:
+                yield from _in_folder_of_store(path, recursive) or ()
+        elif storage.suffix(path) in _KNOWN:
+            yield path
+
+
+def _entries(uri: str) -> Iterator[tuple[str, bool]] | None:
+    try:
+        return storage.folder(uri)
+    except MediaError as error:
+        raise InvalidOptionError(error.what, where=error.where) from error

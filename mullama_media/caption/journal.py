@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
 from io import RawIOBase
 from pathlib import Path
 from types import TracebackType
@@ -11,6 +12,7 @@ from typing import Self
 
 from filelock import FileLock, Timeout
 
+from mullama_media.caption.ondisk import Index
 from mullama_media.caption.record import Caption
 from mullama_media.errors import InvalidOptionError
 
@@ -22,7 +24,8 @@ class Journal:
 
     A line is written in one piece and handed to the system before anything else depends on it, so
     a process that is killed loses at most what it had not finished; half a line at the end is
-    dropped at the next start. One process at a time. Not thread-safe.
+    dropped at the next start. What is in it is looked up in the file, so that memory does not grow
+    with it. One process at a time. Not thread-safe.
 
     Args:
         path: the file; made if it is not there.
@@ -50,13 +53,15 @@ class Journal:
                 f"cannot be written: {error.strerror}", where=self.path
             ) from error
         try:
-            self._by_path: dict[str, Caption] = {}
-            self._by_digest: dict[str, Caption] = {}
             self._file = self._open()
+            self._index = Index()
+            self._size = 0
             try:
                 self._load()
+                self._lines = self.path.open("rb")
             except BaseException:
                 self._file.close()
+                self._index.close()
                 raise
         except BaseException:
             self._lock.release()
@@ -71,14 +76,13 @@ class Journal:
             ) from error
 
     def _load(self) -> None:
-        whole = 0
         with self.path.open("rb") as lines:
             for number, line in enumerate(lines, 1):
                 if not line.endswith(b"\n"):
                     break  # it was killed while it wrote
                 self._read(line, number)
-                whole += len(line)
-        self._file.truncate(whole)
+                self._size += len(line)
+        self._file.truncate(self._size)
 
     def _read(self, line: bytes, number: int) -> None:
         try:
@@ -91,35 +95,44 @@ class Journal:
                 hint="Name another file, or remove it",
             ) from error
         if question == self._question:
-            self._remember(caption)
-
-    def _remember(self, caption: Caption) -> None:
-        self._by_path[caption.path] = caption
-        self._by_digest.setdefault(caption.digest, caption)
+            self._index.add(caption.path, caption.digest, self._size)
 
     def __len__(self) -> int:
-        return len(self._by_path)
+        return len(self._index)
 
     def find(self, path: str, digest: str) -> Caption | None:
         """The caption of the picture with these bytes at this path, if it has one."""
-        caption = self._by_path.get(path)
-        return caption if caption is not None and caption.digest == digest else None
+        return self._at(self._index.find(path, digest))
 
     def alike(self, digest: str) -> Caption | None:
         """A caption of a picture with these bytes, wherever it lies."""
-        return self._by_digest.get(digest)
+        return self._at(self._index.alike(digest))
+
+    def digests(self) -> Iterator[str]:
+        """Of every picture that has a caption, in order."""
+        return self._index.digests()
 
     def add(self, caption: Caption) -> None:
         """Write it down."""
         entry = {"question": self._question, "caption": caption.as_dict()}
-        self._file.write(json.dumps(entry, ensure_ascii=False).encode() + b"\n")
-        self._remember(caption)
+        line = json.dumps(entry, ensure_ascii=False).encode() + b"\n"
+        self._file.write(line)
+        self._index.add(caption.path, caption.digest, self._size)
+        self._size += len(line)
+
+    def _at(self, begin: int | None) -> Caption | None:
+        if begin is None:
+            return None
+        self._lines.seek(begin)
+        return Caption.from_dict(json.loads(self._lines.readline())["caption"])
 
     def close(self) -> None:
         """Bring it to the disk and let others use it. Idempotent."""
         if not self._file.closed:
             os.fsync(self._file.fileno())
             self._file.close()
+            self._lines.close()
+            self._index.close()
             self._lock.release()
 
     def __enter__(self) -> Self:

@@ -6,11 +6,13 @@ import csv
 import json
 import os
 from collections.abc import Callable, Iterable
+from itertools import islice
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TextIO
 from xml.etree import ElementTree
 
+from mullama_media.caption import storage
 from mullama_media.caption.record import Caption
 from mullama_media.errors import InvalidOptionError, MediaError, MissingExtraError
 from mullama_media.vision.fetch import is_url, short_name
@@ -22,6 +24,8 @@ SIDECARS = ("txt", "json", "xmp")
 """Kinds of files beside a picture"""
 TABLES = (".jsonl", ".csv", ".parquet")
 """Endings of tables"""
+
+_ROW_GROUP = 10_000  # of a Parquet file; held in memory
 
 _COLUMNS = (
     "path",
@@ -35,20 +39,27 @@ _COLUMNS = (
 )
 
 
-def sidecar_path(picture: str, kind: str) -> Path:
-    """`photo.txt` for `photo.jpg`; `photo.jpg.txt` where a `photo.png` lies beside it."""
-    path = Path(picture)
-    plain = path.with_suffix(f".{kind}")
-    others = (path.with_suffix(suffix) for suffix in SUFFIXES if suffix != path.suffix.lower())
-    return path.with_name(f"{path.name}.{kind}") if any(p.exists() for p in others) else plain
+def sidecar_path(picture: str, kind: str) -> str:
+    """`photo.txt` for `photo.jpg`; `photo.jpg.txt` where a `photo.png` lies beside it.
+
+    The same beside a picture in an object store.
+    """
+    others = SUFFIXES - {storage.suffix(picture)}
+    if storage.exist([_ending(picture, other) for other in others]):
+        return storage.renamed(picture, lambda path: f"{path}.{kind}")
+    return _ending(picture, f".{kind}")
 
 
-def write_sidecar(caption: Caption, kind: str) -> Path:
+def _ending(picture: str, suffix: str) -> str:
+    return storage.renamed(picture, lambda path: os.path.splitext(path)[0] + suffix)
+
+
+def write_sidecar(caption: Caption, kind: str) -> str:
     """Write the caption beside its picture, in one piece. Raises MediaError."""
     if is_url(caption.path):
         raise MediaError("a URL has no folder for a file beside it", where=short_name(caption.path))
     target = sidecar_path(caption.path, kind)
-    _in_one_piece(target, lambda file: file.write(_sidecar(caption, kind)))
+    storage.write(target, _sidecar(caption, kind).encode())
     return target
 
 
@@ -124,12 +135,13 @@ def _csv(file: TextIO, captions: Iterable[Caption]) -> None:
 def _parquet(target: Path, captions: Iterable[Caption]) -> None:
     pyarrow = _pyarrow()
     kinds = {name: pyarrow.string() for name in _COLUMNS} | {"milliseconds": pyarrow.float64()}
-    table = pyarrow.Table.from_pylist(
-        [_row(caption) for caption in captions], schema=pyarrow.schema(list(kinds.items()))
-    )
+    schema = pyarrow.schema(list(kinds.items()))
     part = target.with_name(f".{target.name}.part")
+    rows = map(_row, captions)
     try:
-        pyarrow.parquet.write_table(table, part)
+        with pyarrow.parquet.ParquetWriter(part, schema) as file:
+            while group := list(islice(rows, _ROW_GROUP)):
+                file.write_table(pyarrow.Table.from_pylist(group, schema=schema))
         os.replace(part, target)
     except OSError as error:
         part.unlink(missing_ok=True)

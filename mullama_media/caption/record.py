@@ -34,6 +34,11 @@ class Caption:
         empty = (None, "", 0.0)
         return {k: v for k, v in dataclasses.asdict(self).items() if k == "path" or v not in empty}
 
+    def of_copy(self, path: str, milliseconds: float) -> Self:
+        """The caption of another picture with the same bytes."""
+        named = None if path == self.path else self.duplicate_of or self.path
+        return dataclasses.replace(self, path=path, duplicate_of=named, milliseconds=milliseconds)
+
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
         """The reverse of `as_dict`; keys of later versions are passed over."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from mullama_media.caption import storage
 from mullama_media.caption.record import Caption
 from mullama_media.errors import MediaError, MullamaError
 from mullama_media.options import replace
@@ -115,10 +116,11 @@ class Report:
         """A `data:` URL of the picture, small."""
         from PIL import Image
 
-        if not is_url(path) and video.is_video(path):
+        if not is_url(path) and not storage.is_uri(path) and video.is_video(path):
             shown = fit(video.read(path, _MIDDLE).frames[0], self._pictures.fit)
         else:
-            shown = load(Url(path) if is_url(path) else path, self._pictures)
+            source = storage.read(path) if storage.is_uri(path) else path
+            shown = load(Url(path) if is_url(path) else source, self._pictures, name=path)
         buffer = io.BytesIO()
         Image.fromarray(shown.pixels).save(buffer, "JPEG", quality=80)
         return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from mullama_media.caption.params import ClusterParams
 from mullama_media.cli.arguments import VIDEO_FLAGS, MmprojName
 from mullama_media.cli.fields import Given, from_fields
 from mullama_media.cli.pictures import picture_options
@@ -32,13 +33,14 @@ app = typer.Typer()
 )
 @from_fields("loading", ModelParams, "Model", {"gpu_layers": ("--gpu-layers", "-g")}, rest=False)
 @picture_options
+@from_fields("cluster", ClusterParams, "Cluster", {"address": ("--ray",)})
 def caption(
     paths: Annotated[
         list[str],
         typer.Argument(
             metavar="PATH...",
-            help="Pictures, videos, folders, patterns, URLs (with --allow-url), or - for a list "
-            "on stdin.",
+            help="Pictures, videos, folders, patterns, URIs (s3://…), URLs (with --allow-url), or "
+            "- for a list on stdin.",
             show_default=False,
         ),
     ],
@@ -86,6 +88,7 @@ def caption(
     fit: Given,
     fetching: Given,
     watching: Given,
+    cluster: Given,
 ) -> None:
     """Caption many pictures and videos.
 
@@ -98,6 +101,7 @@ def caption(
         find . -name "*.png" | mullama caption - --json
 
         mullama caption photos/ --resize 768 --image-max-tokens 256
+        mullama caption s3://bucket/photos/ -r -o captions.csv --ray 10.0.0.1:6379 --workers 8
 
     A broken picture says why and stops no other (exit status 1).
     Stopped or killed, the same command goes on where it was.
@@ -122,6 +126,7 @@ def caption(
         loading=loading,
         media=media,
         pictures=picture_params(decoding, fit, fetching),
+        cluster=cluster,
     )
 
 

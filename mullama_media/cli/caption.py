@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing, redirect_stdout
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +24,12 @@ from rich.progress import (
 from rich.text import Text
 
 from mullama_media.caption.captioner import Captioner
+from mullama_media.caption.cluster import ClusterCaptioner, Job
 from mullama_media.caption.inputs import find
 from mullama_media.caption.journal import Journal
+from mullama_media.caption.ondisk import Results
 from mullama_media.caption.outputs import SIDECARS, check_table, write_sidecar, write_table
+from mullama_media.caption.params import ClusterParams
 from mullama_media.caption.record import Caption
 from mullama_media.caption.report import Report
 from mullama_media.cli.fields import Given
@@ -59,6 +63,7 @@ def run(
     watching: Given,
     engine: Given,
     loading: Given,
+    cluster: Given,
     media: Given,
     pictures: PictureParams,
 ) -> None:
@@ -75,31 +80,44 @@ def run(
     if schema is not None:
         given["schema"] = schema if schema.lstrip().startswith("{") else _text(Path(schema))
     asked = from_mapping(CaptionParams, given)
-    paths = list(find(_names(names), recursive=recursive))
-    if not paths:
-        raise InvalidOptionError("there is no picture", hint="Name files, folders or patterns")
-    engine_params = from_mapping(EngineParams, engine)
+    # No picture comes twice: copies are known by their bytes before they are encoded.
+    engine_params = from_mapping(EngineParams, {"media_cache_mb": 0, **engine})
     model_params = from_mapping(ModelParams, loading)
     media_params = from_mapping(MediaParams, media)
+    if cluster and "address" not in cluster:
+        flag = f"--{next(iter(cluster))}"
+        raise InvalidOptionError("it is for a cluster", where=flag, hint="Name one with --ray")
     with ExitStack() as stack:
-        processor = stack.enter_context(
-            open_processor(model, mmproj, engine_params, model_params, media_params, pictures)
-        )
-        captioner = Captioner(processor, asked)
+        results = stack.enter_context(closing(Results(find(_names(names), recursive=recursive))))
+        if not results:
+            raise InvalidOptionError("there is no picture", hint="Name files, folders or patterns")
+        captioner: Captioner | ClusterCaptioner
+        out = _Output(sidecar, as_json=as_json, quiet=table is not None or sidecar is not None)
+        if cluster:
+            stack.enter_context(redirect_stdout(sys.stderr))  # Ray writes what it thinks there
+            job = Job(model, mmproj, asked, engine_params, model_params, media_params, pictures)
+            captioner = stack.enter_context(_cluster(job, from_mapping(ClusterParams, cluster)))
+        else:
+            processor = stack.enter_context(
+                open_processor(model, mmproj, engine_params, model_params, media_params, pictures)
+            )
+            captioner = Captioner(processor, asked)
         kept = journal or _journal(table, sidecar)
         book = stack.enter_context(Journal(kept, captioner.question)) if kept else None
-        done: dict[str, Caption] = {}
-        out = _Output(sidecar, as_json=as_json, quiet=table is not None or sidecar is not None)
         try:
-            for caption in _watched(captioner.run(paths, book), len(paths)):
-                done[caption.path] = out.tell(caption)
+            for caption in _watched(captioner.run(results.paths(), book), len(results)):
+                results.add(out.tell(caption))
         finally:  # an interrupted run leaves what it has
-            ordered = [done[path] for path in paths if path in done]
             if table is not None:
-                write_table(table, ordered)
+                write_table(table, results.captions())
             if report is not None:
-                _report(report, ordered, pictures)
-    _sum_up(done)
+                _report(report, results.captions(), pictures)
+        _sum_up(results)
+
+
+def _cluster(job: Job, params: ClusterParams) -> ClusterCaptioner:
+    with console.status(f"joining Ray at {params.address}, loading {job.model} there"):
+        return ClusterCaptioner(job, params)
 
 
 class _Output:
@@ -109,6 +127,7 @@ class _Output:
         self._sidecar = sidecar
         self._as_json = as_json
         self._quiet = quiet
+        self._file = sys.stdout
 
     def tell(self, caption: Caption) -> Caption:
         if self._sidecar is not None and caption.error is None:
@@ -117,10 +136,10 @@ class _Output:
             except MediaError as error:
                 caption = Caption(caption.path, caption.digest, error=str(error))
         if self._as_json:
-            typer.echo(json.dumps(caption.as_dict(), ensure_ascii=False))
+            typer.echo(json.dumps(caption.as_dict(), ensure_ascii=False), self._file)
         elif not self._quiet and caption.error is None:
             name = short_name(caption.path) if is_url(caption.path) else caption.path
-            typer.echo(f"{name}: {' '.join(caption.text.split())}")
+            typer.echo(f"{name}: {' '.join(caption.text.split())}", self._file)
         return caption
 
 
@@ -175,23 +194,21 @@ class _Rate(ProgressColumn):
         return Text(f"{task.speed:.1f}/s" if task.speed else "")
 
 
-def _report(path: Path, captions: Sequence[Caption], pictures: PictureParams) -> None:
+def _report(path: Path, captions: Iterable[Caption], pictures: PictureParams) -> None:
     with Report(path, pictures) as sheet:
         for caption in captions:
             sheet.add(caption)
 
 
-def _sum_up(done: dict[str, Caption]) -> None:
-    failed = [caption for caption in done.values() if caption.error is not None]
-    copies = sum(caption.duplicate_of is not None for caption in done.values())
+def _sum_up(results: Results) -> None:
     console.print(
-        f"{len(done) - len(failed)} captions"
-        + (f", {copies} of them copies" if copies else "")
-        + (f", {len(failed)} failed" if failed else "")
+        f"{len(results) - results.failed} captions"
+        + (f", {results.copies} of them copies" if results.copies else "")
+        + (f", {results.failed} failed" if results.failed else "")
     )
-    for caption in failed[:_SHOWN]:
+    for caption in islice(results.captions(failed=True), _SHOWN):
         console.print(f"error: {caption.error}", markup=False, soft_wrap=True)
-    if len(failed) > _SHOWN:
-        console.print(f"and {len(failed) - _SHOWN} more")
-    if failed:
+    if results.failed > _SHOWN:
+        console.print(f"and {results.failed - _SHOWN} more")
+    if results.failed:
         raise typer.Exit(1)

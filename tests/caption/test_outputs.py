@@ -51,7 +51,7 @@ def test_parquet(tmp_path, monkeypatch):
 def test_a_file_lies_beside_its_picture(tmp_path):
     picture = draw(tmp_path / "a.png", 0)
     caption = Caption(picture, "d", "a <cat> & \x07 'dog'\nin Ä")
-    assert write_sidecar(caption, "txt") == tmp_path / "a.txt"
+    assert write_sidecar(caption, "txt") == str(tmp_path / "a.txt")
     assert (tmp_path / "a.txt").read_text("utf-8") == caption.text + "\n"
     write_sidecar(caption, "json")
     assert Caption.from_dict(json.loads((tmp_path / "a.json").read_text("utf-8"))) == caption
@@ -59,7 +59,7 @@ def test_a_file_lies_beside_its_picture(tmp_path):
     found = ElementTree.parse(tmp_path / "a.xmp").find(".//{*}description//{*}li")
     assert found.text == "a <cat> &  'dog'\nin Ä"
     draw(tmp_path / "a.jpg", 0)
-    assert sidecar_path(picture, "txt") == tmp_path / "a.png.txt"
+    assert sidecar_path(picture, "txt") == str(tmp_path / "a.png.txt")
 
 
 def test_what_cannot_be_written_is_said(tmp_path):
