@@ -11,15 +11,13 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
 from mullama_media.audio.convert import Conversion, convert, convert_many
-from mullama_media.audio.formats import FORMATS, ConvertParams
+from mullama_media.audio.formats import FORMATS, SUFFIXES, ConvertParams
 from mullama_media.cli.fields import Given
 from mullama_media.cli.progress import console
 from mullama_media.errors import InvalidOptionError
 from mullama_media.options import from_mapping
 
 __all__ = ["run"]
-
-_SUFFIXES = {suffix for known in FORMATS.values() for suffix in known.suffixes}
 
 
 def run(
@@ -77,7 +75,7 @@ def _pairs(source: Path, folder: Path, kind: str) -> list[tuple[Path, Path]]:
     suffix = FORMATS[kind].suffixes[0]
     if not source.is_dir():
         return [(source, folder / source.with_suffix(suffix).name)]
-    found = sorted(path for path in source.rglob("*") if path.suffix.lower() in _SUFFIXES)
+    found = sorted(path for path in source.rglob("*") if path.suffix.lower() in SUFFIXES)
     if not found:
         raise InvalidOptionError("there is no sound file in it", where=source)
     return [(path, folder / path.relative_to(source).with_suffix(suffix)) for path in found]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Generator, Iterator
-from concurrent.futures import Future
+from concurrent import futures
 from typing import Any
 
 from mullama_media.errors import RequestCancelledError
@@ -25,7 +25,7 @@ class TranscriptJob:
     """
 
     def __init__(self) -> None:
-        self._future: Future[Transcript] = Future()
+        self._future: futures.Future[Transcript] = futures.Future()
         self._future.set_running_or_notify_cancel()
         self._segments: Mailbox[Segment] = Mailbox(_ALL)
         self._cancelled = threading.Event()
@@ -40,6 +40,10 @@ class TranscriptJob:
     def done(self) -> bool:
         """Whether there is a transcript or an error."""
         return self._future.done()
+
+    def wait(self, timeout_s: float | None = None) -> bool:
+        """Block until there is a transcript or an error, or the time is over; whether there is."""
+        return bool(futures.wait([self._future], timeout_s).done)
 
     def result(self, timeout_s: float | None = None) -> Transcript:
         """The transcript. Blocks.

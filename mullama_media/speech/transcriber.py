@@ -34,6 +34,8 @@ __all__ = ["Heard", "Sound", "ThreadedTranscriber", "Transcriber", "compression_
 Sound: TypeAlias = AudioFrame | Utterance | SoundFile
 """What may be transcribed; files are read piece by piece"""
 
+_SLACK_MS = 200  # a detector may be so late
+
 
 class Transcriber(Protocol):
     """Sound to text. Every method is thread-safe."""
@@ -193,6 +195,8 @@ class ThreadedTranscriber(abc.ABC):
         limit = params.no_speech_threshold
         limit = self.no_speech_threshold if limit is None else limit
         ratio, logprob = heard.compression_ratio, heard.average_logprob
+        if not any(char.isalnum() for char in heard.text):
+            return False
         if ratio is not None and ratio > params.compression_ratio_threshold:
             return False
         if logprob is None or heard.no_speech_probability is None:
@@ -233,11 +237,15 @@ def refuse(params: TranscriptionParams | TranscriberParams, backend: str, *names
 
 
 def _segment(heard: Heard, utterance: Utterance) -> Segment:
-    def index(seconds: float) -> int:
-        at = utterance.start + round(seconds * rate)
-        return min(max(at, utterance.start), utterance.end)
-
+    """With times at the source, inside the speech: models often begin and end with the sound."""
     rate = utterance.index_rate
+    slack = rate * _SLACK_MS // 1000
+    first = max(utterance.start, utterance.speech_start - slack)
+    last = min(utterance.end, utterance.speech_end + slack)
+
+    def index(seconds: float) -> int:
+        return min(max(utterance.start + round(seconds * rate), first), last)
+
     words = tuple(
         Word(index(start), index(end), rate, text, probability)
         for text, start, end, probability in heard.words

@@ -147,7 +147,7 @@ def _open(library: ModuleType, folder: Path, params: TranscriberParams) -> Any:
             str(folder),
             device=device,
             compute_type=compute_type,
-            cpu_threads=params.threads or os.cpu_count() or 1,
+            cpu_threads=params.threads or _cores(),
             num_workers=params.parallel,
             local_files_only=True,
         )
@@ -167,3 +167,10 @@ def _faster_whisper() -> ModuleType:
     except ImportError as error:
         raise MissingExtraError.of("transcription with Whisper", "whisper") from error
     return faster_whisper  # type: ignore[no-any-return, unused-ignore]
+
+
+def _cores() -> int:
+    """That this process may use; more threads than those wait for each other."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
