@@ -46,19 +46,20 @@ class LocalAgreement:
 def aligned(confirmed: Sequence[Word], words: Sequence[Word]) -> int:
     """How many of the first `words` say what is confirmed, as nearly as they say it.
 
-    That is the prefix with the least edit distance to `confirmed`; of several the one whose length
-    is nearest.
+    That is the prefix with the least edit distance to `confirmed`; of several rather one with the
+    same last word, then the one whose length is nearest.
     """
     known = [_key(word) for word in confirmed]
     costs = list(range(len(known) + 1))  # of a prefix of `words` against each prefix of `known`
-    best = (costs[-1], len(known), 0)
+    best = (costs[-1], True, len(known), 0)
     for count, word in enumerate(words, 1):
         key, above = _key(word), costs[0]
         costs[0] = count
         for n, other in enumerate(known, 1):
             above, costs[n] = costs[n], min(above + (other != key), costs[n] + 1, costs[n - 1] + 1)
-        best = min(best, (costs[-1], abs(len(known) - count), count))
-    return best[2]
+        differs = not known or key != known[-1]
+        best = min(best, (costs[-1], differs, abs(len(known) - count), count))
+    return best[3]
 
 
 def words_of(transcript: Transcript) -> list[Word]:

@@ -115,9 +115,11 @@ def _pieces(segment: Segment, params: SubtitleParams) -> Iterator[_Piece]:
         if len(bare) <= params.max_chars:
             yield _Piece(text, piece.start_s, piece.end_s)
             continue
+        a_char = (piece.end_s - piece.start_s) / len(bare)
         for at in range(0, len(bare), params.max_chars):
             part = bare[at : at + params.max_chars]
-            yield _Piece(part if at else f" {part}", piece.start_s, piece.end_s)
+            start = piece.start_s + at * a_char
+            yield _Piece(part if at else f" {part}", start, start + len(part) * a_char)
 
 
 def _groups(pieces: Sequence[_Piece], params: SubtitleParams) -> Iterator[list[_Piece]]:
