@@ -103,11 +103,10 @@ def fetch_folder(ref: HfRef, *, progress: Progress | None = None, offline: bool 
         return Path(cached[0]).parent
     if offline:
         raise _not_cached(ref)
-    commit, files = _listed_files(ref)
-    wanted = [name for name in files if name in _FOLDER]
+    wanted = [name for name in _listed_files(ref)[1] if name in _FOLDER]
     if _FOLDER[0] not in wanted:
         raise ModelNameError("there is no CTranslate2 model in this repository", where=str(ref))
-    return _files(ref, ref.revision or commit, wanted, progress, offline)[0].parent
+    return _files(ref, ref.revision, wanted, progress, offline)[0].parent
 
 
 def _pick(ref: HfRef, offline: bool) -> Pick:
