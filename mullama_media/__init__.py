@@ -75,6 +75,14 @@ if TYPE_CHECKING:
         MicrophoneParams,
     )
     from mullama_media.multimodal import MultimodalProcessor
+    from mullama_media.speech import (
+        LiveTranscriber,
+        StreamingAudioProcessor,
+        TranscriberParams,
+        Transcript,
+        TranscriptionParams,
+        load_transcriber,
+    )
 
 __version__ = "0.1.0"
 
@@ -100,6 +108,7 @@ __all__ = [
     "FileSource",
     "Grammar",
     "Image",
+    "LiveTranscriber",
     "LoraAdapter",
     "Media",
     "MediaParams",
@@ -119,13 +128,18 @@ __all__ = [
     "ScoreParams",
     "Session",
     "StreamConfig",
+    "StreamingAudioProcessor",
     "SystemInfo",
     "Timings",
     "TokenData",
     "TokenStream",
     "Tool",
     "ToolCall",
+    "TranscriberParams",
+    "Transcript",
+    "TranscriptionParams",
     "Utterance",
+    "load_transcriber",
     "plan_quantization",
     "quantization_types",
     "quantize",
@@ -148,6 +162,17 @@ _HOMES = {
     "MullamaError": "mullama_media.errors",
     "MultimodalProcessor": "mullama_media.multimodal",
     "Utterance": "mullama_media.frames",
+    **dict.fromkeys(
+        (
+            "LiveTranscriber",
+            "StreamingAudioProcessor",
+            "TranscriberParams",
+            "Transcript",
+            "TranscriptionParams",
+            "load_transcriber",
+        ),
+        "mullama_media.speech",
+    ),
 }
 
 __getattr__, __dir__ = lend(__name__, {**dict.fromkeys(__all__, "mullama_media.engine"), **_HOMES})

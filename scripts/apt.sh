@@ -1,10 +1,12 @@
 #!/bin/sh
 # Debian and Ubuntu packages for the tests of microphones, MQTT and transcription: PortAudio,
 # PulseAudio, which runs privately as a sound card that is not there, mosquitto, made speech
-# (espeak-ng) and recorded speech (prompts of Asterisk, CC BY-SA 3.0). Installs what is missing where that asks no password
-# and removes nothing; elsewhere says what to do, and those tests say that they were skipped.
+# (espeak-ng) and recorded speech (prompts of Asterisk, CC BY-SA 3.0). Installs what is missing where
+# that asks no password and removes nothing; elsewhere says what to do, and those tests say that
+# they were skipped.
 set -eu
-packages="libportaudio2 libasound2-plugins pulseaudio pulseaudio-utils mosquitto espeak-ng asterisk-core-sounds-en-wav"
+packages="libportaudio2 libasound2-plugins pulseaudio pulseaudio-utils mosquitto espeak-ng
+  asterisk-core-sounds-en asterisk-core-sounds-en-wav"
 missing=
 for package in $packages; do
   dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing="$missing $package"
