@@ -152,6 +152,7 @@ def test_partials_begin_anew_where_an_utterance_is_split():
     first, second, third = of(Utterance, events)
     starts = {first.start, second.start, third.start}
     partials = of(Partial, events)
+    assert [p.end for p in partials] == [401, 801, 1400, 1800]
     assert {p.start for p in partials} <= starts
     for partial in partials:
         assert partial.end - partial.start == partial.samples.size <= 1000

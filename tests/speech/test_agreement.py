@@ -56,6 +56,11 @@ def test_what_is_confirmed_stays_when_later_ones_contradict_it():
     ]
 
 
+def test_a_word_that_is_left_out_later_moves_nothing():
+    told = run("a b c", "a b c", "a c d e", "a c d e")
+    assert told[-1] == ("a b c d e", "")
+
+
 @pytest.mark.parametrize(
     ("confirmed", "words", "behind"),
     [
