@@ -75,6 +75,14 @@ if TYPE_CHECKING:
         MicrophoneParams,
     )
     from mullama_media.multimodal import CaptionParams, Conversation, MultimodalProcessor
+    from mullama_media.speech import (
+        LiveTranscriber,
+        StreamingAudioProcessor,
+        TranscriberParams,
+        Transcript,
+        TranscriptionParams,
+        load_transcriber,
+    )
     from mullama_media.vision.fetch import Url
     from mullama_media.vision.params import (
         DecodeParams,
@@ -115,6 +123,7 @@ __all__ = [
     "FitParams",
     "Grammar",
     "Image",
+    "LiveTranscriber",
     "LoraAdapter",
     "Media",
     "MediaParams",
@@ -135,16 +144,21 @@ __all__ = [
     "ScoreParams",
     "Session",
     "StreamConfig",
+    "StreamingAudioProcessor",
     "SystemInfo",
     "Timings",
     "TokenData",
     "TokenStream",
     "Tool",
     "ToolCall",
+    "TranscriberParams",
+    "Transcript",
+    "TranscriptionParams",
     "Url",
     "Utterance",
     "Video",
     "VideoParams",
+    "load_transcriber",
     "plan_quantization",
     "quantization_types",
     "quantize",
@@ -175,6 +189,17 @@ _HOMES = {
     "PictureParams": "mullama_media.vision.params",
     "Url": "mullama_media.vision.fetch",
     "Utterance": "mullama_media.frames",
+    **dict.fromkeys(
+        (
+            "LiveTranscriber",
+            "StreamingAudioProcessor",
+            "TranscriberParams",
+            "Transcript",
+            "TranscriptionParams",
+            "load_transcriber",
+        ),
+        "mullama_media.speech",
+    ),
     "Video": "mullama_media.vision.video",
     "VideoParams": "mullama_media.vision.params",
 }

@@ -23,6 +23,7 @@ __all__ = [
     "EndReason",
     "Image",
     "NoAudio",
+    "Partial",
     "Pause",
     "Sink",
     "Source",
@@ -323,7 +324,9 @@ were lost; the source went quiet without saying why; the stream ended."""
 
 @dataclass(frozen=True, slots=True)
 class SpeechStarted:
-    """Somebody speaks. `Pause`s and one or more `Utterance`s follow, then `SpeechEnded`."""
+    """Somebody speaks. `Partial`s, `Pause`s and `Utterance`s (at least one) follow, then
+    `SpeechEnded`.
+    """
 
     start: int
     """Index of the first sample, pre-roll included"""
@@ -353,6 +356,25 @@ class Pause:
     """Index after the last sample"""
     speech_end: int
     """Index after the last sample of speech"""
+    index_rate: int
+    """Hertz that the indices count in"""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Partial:
+    """Somebody is speaking: what was said so far, for interim transcripts.
+
+    As with `Pause`, `samples` are the beginning of the utterance to come.
+    """
+
+    samples: npt.NDArray[np.float32]
+    """From `start` to `end`, mono, shape (n,)"""
+    sample_rate: int
+    """Of `samples`, in Hz"""
+    start: int
+    """Index of the first sample, that of the utterance"""
+    end: int
+    """Index after the last sample"""
     index_rate: int
     """Hertz that the indices count in"""
 
@@ -421,4 +443,6 @@ class NoAudio:
     """Hertz that the indices count in"""
 
 
-SpeechEvent: TypeAlias = SpeechStarted | Pause | Utterance | SpeechEnded | NoAudio | Discontinuity
+SpeechEvent: TypeAlias = (
+    SpeechStarted | Partial | Pause | Utterance | SpeechEnded | NoAudio | Discontinuity
+)

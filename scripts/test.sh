@@ -10,5 +10,5 @@ echo "== ruff";   ruff check . && ruff format --check .
 echo "== mypy";   mypy
 echo "== ctest";  ctest --test-dir "$(ls -d build/cp*/ | head -n 1)" --output-on-failure --no-tests=error
 echo "== apt";    scripts/apt.sh
-echo "== model";  mullama pull tiny-omni
+echo "== models"; mullama pull tiny-omni; mullama pull whisper:tiny.en; mullama pull whisper:base
 echo "== pytest"; pytest "$@"

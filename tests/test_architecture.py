@@ -19,7 +19,7 @@ LEVELS = {
     "engine": 2,
     "hub": 3,
     "io": 3,
-    "speech": 3,
+    "speech": 5,
     "multimodal": 4,
     "caption": 5,
     "cli": 6,

@@ -31,6 +31,7 @@ from mullama_media.frames import (
     AudioChunk,
     Discontinuity,
     NoAudio,
+    Partial,
     Pause,
     SpeechEnded,
     SpeechEvent,
@@ -45,7 +46,7 @@ __all__ = ["Chain", "Metrics"]
 Samples = npt.NDArray[np.float32]
 
 _INDICES = ("start", "end", "speech_start", "speech_end", "decided", "at_sample")
-_Inside: TypeAlias = SpeechStarted | Pause | Utterance | SpeechEnded | NoAudio
+_Inside: TypeAlias = SpeechStarted | Partial | Pause | Utterance | SpeechEnded | NoAudio
 
 
 @dataclass(frozen=True, slots=True)

@@ -158,6 +158,13 @@ class SegmenterConfig:
     pause_ms: int = option(
         default=200, doc="Silence after which a `Pause` is told; 0 tells none.", ge=0, le=10_000
     )
+    partial_ms: int = option(
+        default=0,
+        doc="Time after which speech that goes on is told as a `Partial`, again and again; 0 tells "
+        "none.",
+        ge=0,
+        le=60_000,
+    )
     pre_roll_ms: int = option(
         default=300, doc="Sound kept from before speech was heard.", ge=0, le=5000
     )
@@ -209,6 +216,12 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         "segmenter": {"silence_ms": 1200, "pause_ms": 400, "post_roll_ms": 400, "pre_roll_ms": 500}
     },
     "noisy": {"denoise": {"floor_db": -30.0}, "segmenter": {"min_speech_ms": 160}},
+    "transcription": {
+        "denoise": {"enabled": False},
+        "agc": {"enabled": False},
+        "vad": {"backends": ("neural",)},
+        "segmenter": {"silence_ms": 2000, "post_roll_ms": 400, "pause_ms": 400},
+    },
     "raw": {"denoise": {"enabled": False}, "agc": {"enabled": False}},
 }
 """What each preset changes of the defaults."""
@@ -235,7 +248,7 @@ class AudioStreamConfig:
         """The defaults with the changes of a preset, then with yours.
 
         Args:
-            name: default, lowest-latency, dictation, noisy or raw.
+            name: default, lowest-latency, dictation, noisy, transcription or raw.
             **changes: fields to set; a mapping sets some fields of a stage's table.
 
         Raises:

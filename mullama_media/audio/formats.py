@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from mullama_media.options import option, options
 
-__all__ = ["FORMATS", "SAMPLE_BYTES", "ConvertParams", "EncodeParams", "SoundFormat"]
+__all__ = ["FORMATS", "SAMPLE_BYTES", "SUFFIXES", "ConvertParams", "EncodeParams", "SoundFormat"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +37,9 @@ FORMATS = {
     "webm": SoundFormat((".webm", ".weba"), {}, "libopus", "webm", 8),
 }
 """What can be written"""
+
+SUFFIXES = frozenset(suffix for known in FORMATS.values() for suffix in known.suffixes)
+"""Endings by which sound files in a folder are known"""
 
 SAMPLE_BYTES = {"uint8": 1, "int16": 2, "int24": 3, "int32": 4, "float32": 4}
 """Of each sample format"""

@@ -2,7 +2,8 @@
 
     quiet ──speech──> maybe ──min_speech──> speaking ──silence_ms──> quiet
                         │                     │    └──max_utterance──> split, speaking
-                        └──dip──> quiet       └──pause_ms──> Pause, speaking
+                        └──dip──> quiet       ├──pause_ms──> Pause, speaking
+                                              └──partial_ms──> Partial, speaking
 
 It knows no clock, device or event loop: time is the number of samples it was given. Every limit is
 met on the sample, not on the frame, so a stretch with one probability may be pushed whole or in
@@ -21,6 +22,7 @@ from mullama_media.errors import InvalidOptionError
 from mullama_media.frames import (
     EndReason,
     NoAudio,
+    Partial,
     Pause,
     SpeechEnded,
     SpeechEvent,
@@ -51,6 +53,7 @@ class Segmenter:
         self._min_speech = self._samples(config.min_speech_ms)
         self._silence = self._samples(config.silence_ms)
         self._pause = self._samples(config.pause_ms)
+        self._partial = self._samples(config.partial_ms)
         self._pre_roll = self._samples(config.pre_roll_ms)
         self._post_roll = self._samples(config.post_roll_ms)
         self._limit = self._samples(config.max_utterance_ms)
@@ -75,6 +78,7 @@ class Segmenter:
         self._start = now  # of the utterance
         self._first_speech: int | None = None  # in the utterance
         self._paused = False
+        self._told = now  # index at which a partial was told last
         self._silences: list[tuple[int, int]] = []  # inside the utterance, finished ones
 
     @property
@@ -191,6 +195,7 @@ class Segmenter:
         self._first_speech = self._onset
         self._open, self._paused, self._heard = True, False, 0
         self._silences = []
+        self._told = self._now
         events.append(SpeechStarted(self._start, self._onset, self._now, self._rate))
 
     def _speaking_step(self, end: int, events: list[SpeechEvent]) -> None:
@@ -202,7 +207,7 @@ class Segmenter:
             if self._first_speech is None:
                 self._first_speech = self._now
             self._paused = False
-            self._now = self._last_speech = min(end, split_at)
+            self._speak(min(end, split_at), events)
         else:
             pause_at = self._last_speech + self._pause
             quiet_at = self._last_speech + self._silence
@@ -216,6 +221,16 @@ class Segmenter:
                 self._tell_pause(events)
         if self._now >= split_at:
             self._split(events)
+
+    def _speak(self, end: int, events: list[SpeechEvent]) -> None:
+        """Up to `end`, or to where a partial is due."""
+        due = max(self._told + self._partial, self._now)
+        if not self._partial or due > end:
+            self._now = self._last_speech = end
+            return
+        self._now = self._last_speech = self._told = due
+        samples = self._history.view(self._start, due).copy()
+        events.append(Partial(samples, self._rate, self._start, due, self._rate))
 
     def _tell_pause(self, events: list[SpeechEvent]) -> None:
         self._paused = True
@@ -273,6 +288,7 @@ class Segmenter:
             inside_silence = [b for a, b in after if a <= cut]
             self._first_speech = inside_silence[0] if inside_silence else cut
         self._start = cut
+        self._told = self._now
         self._silences = [run for run in self._silences if run[1] > cut]
         self._history.drop(cut)
 

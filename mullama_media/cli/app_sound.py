@@ -1,4 +1,4 @@
-"""Commands for sound: listen, devices."""
+"""Commands for sound: listen, transcribe, devices."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from mullama_media.audio.config import PRESETS, DenoiseConfig, SegmenterConfig, 
 from mullama_media.cli.fields import Given, from_fields
 from mullama_media.io.params import MicrophoneParams
 from mullama_media.options import from_mapping
+from mullama_media.speech.params import TranscriberParams, TranscriptionParams
+from mullama_media.speech.subtitles import SubtitleParams
 
 __all__ = ["app"]
 
@@ -76,7 +78,7 @@ def listen(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Stages to start from: the [audio] tables of a TOML file.",
+            help="Stages to start from: the \\[audio] tables of a TOML file.",
             rich_help_panel="Stages",
         ),
     ] = None,
@@ -113,6 +115,104 @@ def listen(
         picture=plot,
         duration_s=duration_s,
         as_json=json,
+    )
+
+
+@app.command()
+@from_fields("loading", TranscriberParams, "Model", {"model": ("--model", "-m")})
+@from_fields(
+    "params",
+    TranscriptionParams,
+    "Transcription",
+    {
+        "language": ("--language", "-l"),
+        "hot_words": ("--hot-word",),
+        "temperatures": ("--temperature",),
+        "ear": (),
+    },
+)
+@from_fields("subtitles", SubtitleParams, "Subtitles", {})
+@from_fields("denoise", DenoiseConfig, "Stages", {"strength": ("--denoise",)}, rest=False)
+@from_fields(
+    "vad", VadConfig, "Stages", {"backends": ("--vad",), "agreement": ("--agreement",)}, rest=False
+)
+@from_fields("segmenter", SegmenterConfig, "Utterances", {"partial_ms": ()})
+def transcribe(
+    paths: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="PATH...",
+            help="Sound files, folders, patterns, or - for a list on stdin.",
+            show_default=False,
+        ),
+    ],
+    recursive: Annotated[
+        bool, typer.Option("--recursive", "-r", help="Folders within folders, too.")
+    ] = False,
+    formats: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--format", "-f", metavar="text|srt|vtt|json", help="Repeatable. Default: text."
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="FOLDER",
+            help="Write talk.txt, talk.srt ... there; what is there already is left out.",
+        ),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace what is there.")] = False,
+    preset: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help=f"Stages to start from: {', '.join(PRESETS)}.",
+            rich_help_panel="Stages",
+        ),
+    ] = "transcription",
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Stages to start from instead: the \\[audio] tables of a TOML file.",
+            rich_help_panel="Stages",
+        ),
+    ] = None,
+    *,
+    loading: Given,
+    params: Given,
+    subtitles: Given,
+    denoise: Given,
+    vad: Given,
+    segmenter: Given,
+) -> None:
+    """Write down what is said in sound files.
+
+        mullama transcribe talk.m4a
+
+        mullama transcribe recordings/ -r -o texts/ -f srt -f json --word-times
+
+        mullama transcribe interview.mp3 -m whisper:base -l de --hot-word Mullama
+
+    Silence and noise give no text. A broken file says why and stops no other (exit status 1).
+    """
+    from mullama_media.cli import transcribe as command
+
+    command.run(
+        paths,
+        recursive=recursive,
+        formats=formats or ["text"],
+        folder=out,
+        force=force,
+        preset=preset,
+        config=config,
+        loading=loading,
+        params=params,
+        subtitles=subtitles,
+        stages={"denoise": denoise, "vad": vad, "segmenter": segmenter},
     )
 
 

@@ -76,7 +76,7 @@ def run(
         work = _Kind(
             "sound file",
             sounds.FORMATS,
-            frozenset(suffix for known in sounds.FORMATS.values() for suffix in known.suffixes),
+            sounds.SUFFIXES,
             from_mapping(sounds.ConvertParams, {"format": kind, **sound_options}),
             sound.convert,
             sound.convert_many,

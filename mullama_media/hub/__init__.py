@@ -10,6 +10,6 @@ Importing this is cheap: what a source needs is imported when that source is use
 from __future__ import annotations
 
 from mullama_media.hub.names import parse
-from mullama_media.hub.resolver import ModelFiles, list_aliases, resolve
+from mullama_media.hub.resolver import ModelFiles, list_aliases, resolve, resolve_folder
 
-__all__ = ["ModelFiles", "list_aliases", "parse", "resolve"]
+__all__ = ["ModelFiles", "list_aliases", "parse", "resolve", "resolve_folder"]

@@ -24,9 +24,19 @@ from mullama_media.hub.pick import pick_mmproj, pick_model, shards
 if TYPE_CHECKING:
     from mullama_media.hub.download import Progress
 
-__all__ = ["Pick", "fetch", "fetch_mmproj"]
+__all__ = ["Pick", "fetch", "fetch_folder", "fetch_mmproj"]
 
 T = TypeVar("T")
+
+_FOLDER = (
+    "model.bin",
+    "config.json",
+    "tokenizer.json",
+    "preprocessor_config.json",
+    "vocabulary.json",
+    "vocabulary.txt",
+)
+"""Of a CTranslate2 model; the first three are always there"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +90,23 @@ def fetch_mmproj(ref: HfRef, *, progress: Progress | None = None, offline: bool 
             hint="Its name would contain 'mmproj'",
         )
     return _files(ref, pick.commit, [pick.mmproj], progress, offline)[0]
+
+
+def fetch_folder(ref: HfRef, *, progress: Progress | None = None, offline: bool = False) -> Path:
+    """The folder of a CTranslate2 model: weights, configuration, tokenizer and vocabulary.
+
+    Blocks. What is cached needs no network. Raises what `fetch` raises.
+    """
+    hub = _hub()
+    cached = [hub.try_to_load_from_cache(ref.repo, n, revision=ref.revision) for n in _FOLDER[:3]]
+    if all(isinstance(path, str) for path in cached):
+        return Path(cached[0]).parent
+    if offline:
+        raise _not_cached(ref)
+    wanted = [name for name in _listed_files(ref)[1] if name in _FOLDER]
+    if _FOLDER[0] not in wanted:
+        raise ModelNameError("there is no CTranslate2 model in this repository", where=str(ref))
+    return _files(ref, ref.revision, wanted, progress, offline)[0].parent
 
 
 def _pick(ref: HfRef, offline: bool) -> Pick:

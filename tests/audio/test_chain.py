@@ -19,6 +19,7 @@ from mullama_media.frames import (
     AudioFormat,
     Discontinuity,
     NoAudio,
+    Partial,
     Pause,
     SpeechEnded,
     SpeechStarted,
@@ -263,3 +264,19 @@ def test_a_pause_begins_the_utterance_to_come():
         for pause in mine:
             np.testing.assert_array_equal(pause.samples, utterance.samples[: pause.samples.size])
         assert mine[-1].end == utterance.end, "nothing is left to prefill when it ends"
+
+
+@pytest.mark.parametrize("rate", [16000, 44100])
+def test_a_partial_begins_the_utterance_to_come_at_the_source(rate):
+    config = AudioStreamConfig.preset("default", segmenter={"partial_ms": 200})
+    events = run(Chain(config, rate), story(rate), rate // 50)
+    partials, utterances = of(Partial, events), of(Utterance, events)
+    assert len(partials) >= 5
+    for partial in partials:
+        (utterance,) = [u for u in utterances if u.start == partial.start]
+        assert partial.index_rate == rate
+        assert partial.end - partial.start == pytest.approx(
+            partial.samples.size * rate / 16000, abs=rate / 16000 + 1
+        )
+        common = min(partial.samples.size, utterance.samples.size)
+        np.testing.assert_array_equal(partial.samples[:common], utterance.samples[:common])

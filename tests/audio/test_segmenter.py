@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from mullama_media.audio.config import SegmenterConfig
 from mullama_media.audio.segmenter import Segmenter
 from mullama_media.errors import InvalidOptionError
-from mullama_media.frames import NoAudio, Pause, SpeechEnded, SpeechStarted, Utterance
+from mullama_media.frames import NoAudio, Partial, Pause, SpeechEnded, SpeechStarted, Utterance
 
 RATE = 1000  # a sample is a millisecond
 CONFIG = SegmenterConfig(
@@ -132,6 +132,32 @@ def test_every_pause_is_told_once_and_begins_the_utterance():
     assert not of(Pause, none)
 
 
+def test_speech_that_goes_on_is_told_again_and_again():
+    config = CONFIG.with_partial_ms(250)
+    pieces = (500, 0.0), (700, 0.9), (300, 0.0), (400, 0.9), (700, 0.0)
+    events = feed(Segmenter(config, RATE), *pieces)
+    partials = of(Partial, events)
+    # Certain at 600; then every 250 ms of it, at once where that was over in a pause.
+    assert [p.end for p in partials] == [850, 1100, 1500, 1750]
+    (utterance,) = of(Utterance, events)
+    for partial in partials:
+        assert partial.start == utterance.start == 200
+        np.testing.assert_array_equal(partial.samples, sound(partial.end - 200, 200))
+    assert not of(Partial, feed(Segmenter(CONFIG, RATE), *pieces))
+
+
+def test_partials_begin_anew_where_an_utterance_is_split():
+    config = BARE.with_partial_ms(400)
+    events = feed(Segmenter(config, RATE), (2300, 0.9), (100, 0.0))
+    first, second, third = of(Utterance, events)
+    starts = {first.start, second.start, third.start}
+    partials = of(Partial, events)
+    assert [p.end for p in partials] == [401, 801, 1400, 1800]
+    assert {p.start for p in partials} <= starts
+    for partial in partials:
+        assert partial.end - partial.start == partial.samples.size <= 1000
+
+
 def test_a_long_utterance_is_split_in_its_longest_silence():
     pieces = (3200, 0.9), (100, 0.0), (500, 0.9), (300, 0.0), (300, 0.9), (100, 0.0), (2000, 0.9)
     events = feed(Segmenter(CONFIG, RATE), *pieces, (600, 0.0))
@@ -226,7 +252,7 @@ steps = st.one_of(
 )
 
 
-configs = st.sampled_from([SMALL, BARE])
+configs = st.sampled_from([SMALL, BARE, SMALL.with_partial_ms(35), BARE.with_partial_ms(1)])
 
 
 def run(script, config=SMALL, cuts=None):

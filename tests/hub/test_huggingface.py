@@ -231,3 +231,19 @@ def test_the_librarys_own_settings_are_honoured(hub: FileServer, tmp_path: Path)
     assert [p.name for p in printed] == ["r-Q4_K_M.gguf", "mmproj-r-f16.gguf"]
     assert all(tmp_path / "home" in p.parents for p in printed)
     assert done.stderr == ""
+
+
+def test_a_folder_for_ctranslate2(hub: FileServer) -> None:
+    names = ("model.bin", "config.json", "tokenizer.json", "vocabulary.txt")
+    ref = HfRef("o/faster-whisper")
+    host(hub, {name: name.encode() for name in (*names, "README.md")}, ref.repo)
+    with pytest.raises(DownloadError, match="not cached"):
+        huggingface.fetch_folder(ref, offline=True)
+    folder = huggingface.fetch_folder(ref)
+    assert sorted(path.name for path in folder.iterdir()) == sorted(names)
+    asked = len(hub.requests)
+    assert huggingface.fetch_folder(ref) == huggingface.fetch_folder(ref, offline=True) == folder
+    assert len(hub.requests) == asked
+    host(hub, FILES)
+    with pytest.raises(ModelNameError, match="no CTranslate2 model"):
+        huggingface.fetch_folder(REPO)
