@@ -1,6 +1,7 @@
 """Real classes that stand in for hardware and time in tests, ours and yours."""
 
 from mullama_media.testing.clock import ManualClock
+from mullama_media.testing.recording import RecordingSpeaker
 from mullama_media.testing.scripted import (
     Burst,
     Die,
@@ -19,6 +20,7 @@ __all__ = [
     "Overflow",
     "Pause",
     "Play",
+    "RecordingSpeaker",
     "Revive",
     "ScriptedSource",
     "Skip",
