@@ -12,6 +12,7 @@ from mullama_media.testing.scripted import (
     ScriptedSource,
     Skip,
 )
+from mullama_media.testing.voice import ScriptedVoice
 
 __all__ = [
     "Burst",
@@ -23,5 +24,6 @@ __all__ = [
     "RecordingSpeaker",
     "Revive",
     "ScriptedSource",
+    "ScriptedVoice",
     "Skip",
 ]
