@@ -8,6 +8,7 @@ import contextlib
 import itertools
 import threading
 import time
+import weakref
 from collections.abc import AsyncIterable, Iterable, Iterator
 from dataclasses import replace
 from typing import Self
@@ -16,7 +17,7 @@ import numpy as np
 
 from mullama_media.errors import InvalidOptionError
 from mullama_media.frames import AudioChunk
-from mullama_media.loudspeaker import Loudspeaker, Played
+from mullama_media.loudspeaker import Loudspeaker, Played, Speech
 from mullama_media.options import option, options
 from mullama_media.speech.sentences import Piece, SentenceParams, SentenceSplitter
 from mullama_media.speech.spoken import Spoken, SpokenPiece
@@ -43,11 +44,11 @@ class NarrationParams:
 class Narration:
     """Text in, speech out: each sentence is made while the ones before it play.
 
-        narration = Narration(voice, speaker)
-        for token in stream:
-            if not narration.feed(str(token)):
-                break  # somebody stopped it
-        spoken = narration.wait()
+        with Narration(voice, speaker) as narration:
+            for token in stream:
+                if not narration.feed(str(token)):
+                    break  # somebody stopped it
+            spoken = narration.wait()
 
     How far the voice is ahead of the loudspeaker is bounded by the loudspeaker's buffer, and how
     far the text is ahead of the voice by `max_pieces`. `stop`, of it or of its loudspeaker, ends it
@@ -63,20 +64,13 @@ class Narration:
         self, voice: Voice, speaker: Loudspeaker, params: NarrationParams | None = None
     ) -> None:
         self.params = params or NarrationParams()
-        self._voice, self._speaker = voice, speaker
+        self._speaker = speaker
         self._splitter = SentenceSplitter(self.params.sentences)
         self._speech = speaker.begin(voice.sample_rate)
         self._texts: list[str] = []
-        self._waiting: collections.deque[Piece] = collections.deque()
-        self._said: list[SpokenPiece] = []
-        self._samples = 0
-        self._changed = threading.Condition()
-        self._finished = False  # nothing more is fed
-        self._stopped = False
-        self._made = False  # the voice is done, or will not go on
-        self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, name="mullama-voice", daemon=True)
-        self._thread.start()
+        self._work = _Work(voice, self._speech, self.params)
+        weakref.finalize(self, self._work.stop)
+        threading.Thread(target=self._work.run, name="mullama-voice", daemon=True).start()
 
     def feed(self, text: str) -> bool:
         """Add the text of a token. Blocks while too many sentences wait for the voice.
@@ -88,40 +82,36 @@ class Narration:
             InvalidOptionError: it was finished.
             VoiceError, AudioDeviceError: voice or loudspeaker failed.
         """
-        if self._finished:
+        if self._work.finished:
             raise InvalidOptionError("the text was finished", where="Narration")
         self._texts.append(text)
-        return self._offer(self._splitter.feed(text))
+        return self._work.offer(self._splitter.feed(text))
+
+    @property
+    def full(self) -> bool:
+        """Whether `feed` would wait for the voice."""
+        return self._work.full
 
     def finish(self) -> None:
         """The text ends here. Blocks like `feed`."""
-        if not self._finished:
-            self._offer(self._splitter.flush())
-            with self._changed:
-                self._finished = True
-                self._changed.notify_all()
+        if not self._work.finished:
+            self._work.offer(self._splitter.flush())
+            self._work.finish()
 
     def wait(self, timeout_s: float | None = None) -> Spoken:
         """Finish, and wait until all was heard, it was stopped, or the time is over.
 
         Raises what `feed` raises.
         """
-        self.finish()
         end = float("inf") if timeout_s is None else time.monotonic() + timeout_s
-        with self._changed:
-            while not self._made and time.monotonic() < end:
-                self._changed.wait(_WAIT_S)
-        self._raise()
-        if self._made and not self._stopped:
-            self._speech.drain(timeout_s)
+        self.finish()
+        if self._work.wait(end) and not self._work.stopped:
+            self._speech.drain(None if timeout_s is None else end - time.monotonic())
         return self.spoken
 
     def stop(self) -> Spoken:
         """Silence at once, and how far it came. Stops everything that its loudspeaker plays."""
-        with self._changed:
-            self._stopped = True
-            self._waiting.clear()
-            self._changed.notify_all()
+        self._work.stop()
         self._speaker.stop()
         return self.spoken
 
@@ -129,12 +119,8 @@ class Narration:
     def spoken(self) -> Spoken:
         """How far it has come: by what the loudspeaker was given, word by word an estimate."""
         played = self._speech.played
-        at = self._voice_sample(played)
-        sentences = words = 0
-        end = 0
-        with self._changed:
-            said = list(self._said)
-            waits = bool(self._waiting) or not self._made
+        said, at, done = self._work.progress(played)
+        sentences = words = end = 0
         for piece in said:
             words = piece.words_until(at)
             if words:
@@ -144,7 +130,7 @@ class Narration:
             end = piece.piece.end
             sentences, words = sentences + 1, 0
         whole = "".join(self._texts)
-        complete = self._finished and not waits and not self._stopped and sentences == len(said)
+        complete = done and sentences == len(said)
         return Spoken(
             text=whole if complete else whole[:end],
             sentences=sentences,
@@ -158,55 +144,89 @@ class Narration:
 
     def __exit__(self, *_: object) -> None:
         """Stop what still plays; `wait` first to hear it all."""
-        if not (self._made and self._speech.played.complete):
+        if not (self._work.made and self._speech.played.complete):
             self.stop()
 
-    def _voice_sample(self, played: Played) -> float:
-        if played.complete and self._made and not self._stopped:
-            return float(self._samples)
-        return played.handed * self._voice.sample_rate / played.sample_rate
 
-    # Feeding
+class _Work:
+    """What the voice's thread does. It holds nothing of the narration, which may be dropped."""
+
+    def __init__(self, voice: Voice, speech: Speech, params: NarrationParams) -> None:
+        self._voice, self._speech, self._params = voice, speech, params
+        self._waiting: collections.deque[Piece] = collections.deque()
+        self._said: list[SpokenPiece] = []
+        self._samples = 0
+        self._changed = threading.Condition()
+        self._error: BaseException | None = None
+        self.finished = False  # nothing more is fed
+        self.stopped = False
+        self.made = False  # the voice is done, or will not go on
 
     @property
-    def _full(self) -> bool:
-        return len(self._waiting) >= self.params.max_pieces and not (self._made or self._stopped)
+    def full(self) -> bool:
+        over = self.made or self.stopped
+        return len(self._waiting) >= self._params.max_pieces and not over
 
-    def _offer(self, pieces: list[Piece]) -> bool:
+    def offer(self, pieces: list[Piece]) -> bool:
         for piece in pieces:
             with self._changed:
-                while self._full:
+                while self.full:
                     self._changed.wait(_WAIT_S)
-                if not (self._made or self._stopped):
+                if not (self.made or self.stopped):
                     self._waiting.append(piece)
                     self._changed.notify_all()
         self._raise()
-        return not (self._made or self._stopped)
+        return not (self.made or self.stopped)
+
+    def finish(self) -> None:
+        with self._changed:
+            self.finished = True
+            self._changed.notify_all()
+
+    def stop(self) -> None:
+        with self._changed:
+            self.stopped = True
+            self._waiting.clear()
+            self._changed.notify_all()
+
+    def wait(self, end: float) -> bool:
+        with self._changed:
+            while not self.made and time.monotonic() < end:
+                self._changed.wait(_WAIT_S)
+        self._raise()
+        return self.made
+
+    def progress(self, played: Played) -> tuple[list[SpokenPiece], float, bool]:
+        """What was made, to which sample of the voice it was played, and whether that is all."""
+        with self._changed:
+            done = self.finished and self.made and not self.stopped
+            said, samples = list(self._said), self._samples
+        if done and played.complete:
+            return said, samples, True
+        return said, played.handed * self._voice.sample_rate / played.sample_rate, done
 
     def _raise(self) -> None:
         if self._error is not None:
             raise self._error
 
-    # The voice's thread
-
-    def _run(self) -> None:
+    def run(self) -> None:
         try:
             while (piece := self._next()) is not None and self._say(piece):
                 pass
-            if not self._stopped:
+            if not self.stopped:
                 self._speech.finish()
-        except BaseException as error:
+        except BaseException as error:  # whatever it was, who feeds has to know
             self._error = error
         finally:
             with self._changed:
-                self._made = True
+                self.made = True
                 self._waiting.clear()
                 self._changed.notify_all()
 
     def _next(self) -> Piece | None:
         with self._changed:
-            self._changed.wait_for(lambda: self._waiting or self._finished or self._stopped)
-            if self._stopped or not self._waiting:
+            self._changed.wait_for(lambda: self._waiting or self.finished or self.stopped)
+            if self.stopped or not self._waiting:
                 return None
             piece = self._waiting.popleft()
             self._changed.notify_all()
@@ -214,16 +234,15 @@ class Narration:
 
     def _say(self, piece: Piece) -> bool:
         rate = self._voice.sample_rate
-        if self._said and self.params.gap_ms:
-            gap = np.zeros(round(rate * self.params.gap_ms / 1000), np.float32)
+        if self._said and self._params.gap_ms:
+            gap = np.zeros(round(rate * self._params.gap_ms / 1000), np.float32)
             self._samples += gap.size
             if not self._speech.write(gap):
                 return self._end()
         said = SpokenPiece(piece, self._samples, rate)
         with self._changed:
             self._said.append(said)
-        chunks = self._voice.speak(piece.text)
-        with contextlib.closing(chunks):
+        with contextlib.closing(self._voice.speak(piece.text)) as chunks:
             for chunk in chunks:
                 samples = chunk.mono()
                 said.add(samples)
@@ -234,7 +253,7 @@ class Narration:
         return True
 
     def _end(self) -> bool:
-        self._stopped = True
+        self.stopped = True
         return False
 
 
@@ -293,7 +312,7 @@ async def speak_stream_async(
     try:
         async for token in tokens:
             text = str(token)
-            if narration._full:  # or it does not block, and a thread for each token costs more
+            if narration.full:  # or it does not block, and a thread for each token costs more
                 go_on = await asyncio.to_thread(narration.feed, text)
             else:
                 go_on = narration.feed(text)

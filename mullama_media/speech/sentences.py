@@ -201,8 +201,9 @@ class SentenceSplitter:
             return not self._next(end, final).isdigit()
         if word.isdigit() or quoted:
             return not self._next(end, final).islower()
-        if word.isupper() and word != "I" and _INITIALS.fullmatch(word):
-            return False  # J. R. R., U.S.: two sentences spoken as one are better than halves
+        initials = word.isupper() or len(word) == 1
+        if initials and word != "I" and _INITIALS.fullmatch(word):
+            return False  # J. R. R., U.S., z. B.: two sentences as one are better than halves
         if _SHORT.fullmatch(short):
             follows = self._next(end, final)
             return not (follows.islower() or follows.isdigit())

@@ -106,6 +106,8 @@ class RecordingSpeaker(RingSink):
             super()._wait_room(speech, frames)
 
     def _wait_played(self, speech: int, frames: int) -> bool:
-        if self._own_time and self._ring.played(speech) < frames:
+        if not self._own_time:
+            return super()._wait_played(speech, frames)
+        if self._ring.played(speech) < frames:
             self._clock.advance(1000 * self._block / self._ring.sample_rate)
-        return super()._wait_played(speech, frames)
+        return self._ring.wait_played(speech, frames, 0)

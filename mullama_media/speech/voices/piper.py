@@ -37,15 +37,19 @@ class PiperVoice:
         except ImportError as error:
             raise MissingExtraError.of("piper's voices", "piper") from error
         path = _file(params)
+        self.name = path.stem
         try:
+            config = piper.PiperConfig.from_dict(_described(path))
+            speaker = _speaker(params.speaker, config, self.name)
             self._voice = piper.PiperVoice.load(path)
+        except InvalidOptionError:
+            raise
         except Exception as error:  # onnxruntime has errors of its own, json and the config theirs
             raise VoiceError(f"it cannot be loaded: {error}", where=str(path)) from error
-        self.name = path.stem
-        self.sample_rate = int(self._voice.config.sample_rate)
-        config, lively = self._voice.config, params.variation
+        self.sample_rate = int(config.sample_rate)
+        lively = params.variation
         self._config = piper.SynthesisConfig(
-            speaker_id=self._speaker(),
+            speaker_id=speaker,
             length_scale=config.length_scale / params.rate,
             noise_scale=None if lively is None else config.noise_scale * lively,
             noise_w_scale=None if lively is None else config.noise_w_scale * lively,
@@ -63,20 +67,6 @@ class PiperVoice:
                 at += samples.size
         except Exception as error:  # onnxruntime's
             raise VoiceError(f"it failed: {error}", where=self.name) from error
-
-    def _speaker(self) -> int | None:
-        wanted, config = self.params.speaker, self._voice.config
-        if wanted is None:
-            return None
-        number = config.speaker_id_map.get(wanted, int(wanted) if wanted.isdecimal() else -1)
-        if not 0 <= number < config.num_speakers:
-            names = ", ".join(config.speaker_id_map) or f"0 to {config.num_speakers - 1}"
-            raise InvalidOptionError(
-                f"{self.name} has no speaker {wanted!r}",
-                where="VoiceParams.speaker",
-                hint=f"It has {names}",
-            )
-        return int(number)
 
     def __repr__(self) -> str:
         return f"<PiperVoice {self.name}>"
@@ -97,10 +87,28 @@ def piper_voices() -> dict[str, Path]:
 
 def described(name: str, path: Path) -> VoiceInfo:
     """What its configuration says of it."""
-    config: dict[str, Any] = json.loads(path.with_name(f"{path.name}.json").read_text("utf-8"))
+    config = _described(path)
     language = str(config.get("language", {}).get("code") or config["espeak"]["voice"])
     rate = config["audio"]["sample_rate"]
     return VoiceInfo("piper", name, language.replace("_", "-"), f"{rate} Hz")
+
+
+def _described(path: Path) -> dict[str, Any]:
+    config: dict[str, Any] = json.loads(path.with_name(f"{path.name}.json").read_text("utf-8"))
+    return config
+
+
+def _speaker(wanted: str | None, config: Any, name: str) -> int | None:
+    if wanted is None:
+        return None
+    number = config.speaker_id_map.get(wanted, int(wanted) if wanted.isdecimal() else -1)
+    if not 0 <= number < config.num_speakers:
+        raise InvalidOptionError(
+            f"{name} has no speaker {wanted!r}",
+            where="VoiceParams.speaker",
+            hint=f"It has {', '.join(config.speaker_id_map) or config.num_speakers}",
+        )
+    return int(number)
 
 
 def _file(params: VoiceParams) -> Path:
