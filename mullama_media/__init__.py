@@ -73,6 +73,8 @@ if TYPE_CHECKING:
         FileSource,
         Microphone,
         MicrophoneParams,
+        Speaker,
+        SpeakerParams,
     )
     from mullama_media.multimodal import CaptionParams, Conversation, MultimodalProcessor
 
@@ -120,6 +122,8 @@ __all__ = [
     "Score",
     "ScoreParams",
     "Session",
+    "Speaker",
+    "SpeakerParams",
     "StreamConfig",
     "SystemInfo",
     "Timings",
@@ -151,6 +155,8 @@ _HOMES = {
     "MicrophoneParams": "mullama_media.io",
     "MullamaError": "mullama_media.errors",
     "MultimodalProcessor": "mullama_media.multimodal",
+    "Speaker": "mullama_media.io",
+    "SpeakerParams": "mullama_media.io",
     "Utterance": "mullama_media.frames",
 }
 

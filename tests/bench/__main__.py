@@ -7,7 +7,7 @@ shared.
 import importlib
 import sys
 
-NAMES = ["single", "streams", "stall", "guesses", "media", "captions", "ring", "audio"]
+NAMES = ["single", "streams", "stall", "guesses", "media", "captions", "ring", "audio", "voice"]
 
 
 def main() -> None:

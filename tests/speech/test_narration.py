@@ -177,12 +177,12 @@ def until(there):
         time.sleep(0.002)
 
 
-@pytest.mark.parametrize("error", [VoiceError("it is hoarse"), RuntimeError("what?")])
-def test_a_voice_that_fails_tells_who_writes(error):
-    voice = ScriptedVoice(fails_on="bbbb", error=error)
-    with pytest.raises(type(error), match=str(error)):
+@pytest.mark.parametrize("kind", [VoiceError, RuntimeError])
+def test_a_voice_that_fails_tells_who_writes(kind):
+    voice = ScriptedVoice(fails_on="bbbb", error=kind("it is hoarse"))
+    with pytest.raises(kind, match="hoarse"):
         speak_stream([*TOKENS, *["More of it. "] * 1000], voice, RecordingSpeaker(), WHOLE)
-    assert voice.texts[:2] == ["aaaa aaaa aaaa.", "bbbb bbbb bbbb!"]
+    assert voice.texts == ["aaaa aaaa aaaa.", "bbbb bbbb bbbb!"]
 
 
 def test_silence_between_sentences_is_as_wished():
