@@ -125,22 +125,22 @@ class Speaker(RingSink):
         return stream
 
     def _gone(self, why: str) -> None:
-        self._tell(False, why)
+        self._tell(self._ring.meter.played, False, why)
 
     def _back(self) -> None:
         device = pick_output(self.params.device, self.params.preference)
         stream = self._connect(device)
         self._ring.restart()
+        at = self._ring.meter.played
         stream.start()
-        self._tell(True)
+        self._tell(at, True)
 
     def _lost(self) -> None:
         self._why_gone = "it is closed" if self._closing.is_set() else "the device went away"
         self._ring.wake()
 
-    def _tell(self, connected: bool, why: str = "") -> None:
+    def _tell(self, at: int, connected: bool, why: str = "") -> None:
         if self._on_change is not None:
-            at = self._ring.meter.played
             self._on_change(DeviceChange(at, self.device.name, connected, why))
 
     def __repr__(self) -> str:

@@ -243,7 +243,8 @@ def test_a_device_that_dies_and_comes_back_goes_on(sound_card):
         speaker.write(noise(2 * RATE))
         time.sleep(0.3)
         sound_card.kill()
-        until(lambda: not speaker.connected)
+        until(lambda: changes)
+        assert not speaker.connected
         at = speaker.meter.played
         assert 0 < at < 2 * RATE
         sound_card.start()
