@@ -1,5 +1,6 @@
 """Voices that are installed really speak."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -90,8 +91,8 @@ def test_no_text_is_anything_but_text(text, tmp_path, monkeypatch):
 
 @needs_espeak
 def test_brackets_are_not_phonemes():
-    said = sound(load_voice(), "one [[h@'loU]] two")
-    assert not np.array_equal(said, sound(load_voice(), "one h@'loU two"))
+    voice = load_voice()
+    assert seconds(voice, "[[h@'loU]]") > 1.5 * seconds(voice, "hello")  # spelt, not said
 
 
 @needs_espeak
@@ -107,8 +108,10 @@ def test_a_speech_that_is_closed_ends_its_program():
     began = time.monotonic()
     chunks.close()
     assert time.monotonic() - began < 2
-    done = subprocess.run(["ps", "-o", "args="], capture_output=True, text=True)
-    assert "--stdin" not in done.stdout
+    command = ["ps", "-o", "args=", "--ppid", str(os.getpid())]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert "ps -o" in done.stdout
+    assert "espeak-ng" not in done.stdout
 
 
 @needs_espeak
