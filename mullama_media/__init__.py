@@ -73,6 +73,8 @@ if TYPE_CHECKING:
         FileSource,
         Microphone,
         MicrophoneParams,
+        Speaker,
+        SpeakerParams,
     )
     from mullama_media.multimodal import CaptionParams, Conversation, MultimodalProcessor
     from mullama_media.speech import (
@@ -143,6 +145,8 @@ __all__ = [
     "Score",
     "ScoreParams",
     "Session",
+    "Speaker",
+    "SpeakerParams",
     "StreamConfig",
     "StreamingAudioProcessor",
     "SystemInfo",
@@ -188,6 +192,8 @@ _HOMES = {
     "MultimodalProcessor": "mullama_media.multimodal",
     "PictureParams": "mullama_media.vision.params",
     "Url": "mullama_media.vision.fetch",
+    "Speaker": "mullama_media.io",
+    "SpeakerParams": "mullama_media.io",
     "Utterance": "mullama_media.frames",
     **dict.fromkeys(
         (

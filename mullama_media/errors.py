@@ -15,6 +15,7 @@ can catch broadly or exactly::
     │       └── QuantizeCancelledError       it was asked to stop
     ├── MediaError (ValueError)              a picture or recording cannot be used
     ├── AudioDeviceError (OSError)           a microphone or loudspeaker cannot be used
+    ├── VoiceError (OSError)                 a voice is missing or cannot speak
     ├── EngineError
     │   ├── CallbackError (RuntimeError)     a function given to the engine raised
     │   ├── EngineClosedError (RuntimeError) the engine was closed
@@ -70,6 +71,7 @@ __all__ = [
     "RequestCancelledError",
     "SessionError",
     "StateError",
+    "VoiceError",
 ]
 
 
@@ -178,6 +180,10 @@ class MediaError(MullamaError, ValueError):
 
 class AudioDeviceError(MullamaError, OSError):
     """A microphone or loudspeaker is missing, busy, or does not do what was asked of it."""
+
+
+class VoiceError(MullamaError, OSError):
+    """A voice or the program behind it is missing, broken, or failed while it spoke."""
 
 
 class EngineError(MullamaError):

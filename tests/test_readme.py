@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -33,6 +34,8 @@ def test_python_blocks_run(code):
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_shell_commands_run(command):
+    if " say " in command and not shutil.which("espeak-ng"):
+        pytest.skip("espeak-ng is not installed, and scripts/apt.sh could not install it")
     bin_folder = Path(sys.executable).parent
     env = {**os.environ, "PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}"}
     done = subprocess.run(

@@ -17,5 +17,6 @@ void bind_engine(nb::module_ & module);
 void bind_quantize(nb::module_ & module);
 void bind_adapter(nb::module_ & module);
 void bind_ring(nb::module_ & module);
+void bind_playback(nb::module_ & module);
 
 } // namespace mullama::bind

@@ -15,4 +15,5 @@ NB_MODULE(_core, module) {
     bind_quantize(module);
     bind_adapter(module);
     bind_ring(module);
+    bind_playback(module);
 }

@@ -15,6 +15,7 @@ nanobind_add_module(_core NB_STATIC NB_DOMAIN mullama STABLE_ABI
   bind/grammar.cpp
   bind/model.cpp
   bind/module.cpp
+  bind/playback.cpp
   bind/prompt.cpp
   bind/ring.cpp
   bind/sampling.cpp

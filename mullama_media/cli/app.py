@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mullama_media.cli import app_convert, app_models, app_sound, app_vision
+from mullama_media.cli import app_convert, app_models, app_sound, app_vision, app_voice
 from mullama_media.cli.arguments import VIDEO_FLAGS, MmprojName, ModelName
 from mullama_media.cli.fields import Given, from_fields
 from mullama_media.cli.pictures import picture_options
@@ -211,3 +211,4 @@ app.add_typer(app_vision.app)
 app.add_typer(app_models.app)
 app.add_typer(app_convert.app)
 app.add_typer(app_sound.app)
+app.add_typer(app_voice.app)

@@ -1,4 +1,4 @@
-"""Which microphones there are, and which one is meant."""
+"""Which microphones and loudspeakers there are, and which one is meant."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from mullama_media.errors import AudioDeviceError
 from mullama_media.io.portaudio import portaudio, refresh
 
-__all__ = ["AudioDevice", "input_devices", "output_devices", "pick_input"]
+__all__ = ["AudioDevice", "input_devices", "output_devices", "pick_input", "pick_output"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +58,20 @@ def pick_input(device: int | str | None = None, preference: str = "default") -> 
     Raises:
         AudioDeviceError: there is none, or more than one.
     """
-    devices = input_devices()
+    return _picked(input_devices(), "microphone", device, preference)
+
+
+def pick_output(device: int | str | None = None, preference: str = "default") -> AudioDevice:
+    """The loudspeaker that is meant; as `pick_input`."""
+    return _picked(output_devices(), "loudspeaker", device, preference)
+
+
+def _picked(
+    devices: list[AudioDevice], kind: str, device: int | str | None, preference: str
+) -> AudioDevice:
     if not devices:
         raise AudioDeviceError(
-            "there is no microphone",
+            f"there is no {kind}",
             where=None if device is None else str(device),
             hint="mullama devices shows what PortAudio sees; a sound server may not be running",
         )
@@ -73,7 +83,7 @@ def pick_input(device: int | str | None = None, preference: str = "default") -> 
         return _preferred(devices, preference)
     if len(found) != 1:
         names = ", ".join(f"{d.index}: {d.name}" for d in found or devices)
-        what = "more than one microphone has this name" if found else "there is no such microphone"
+        what = f"more than one {kind} has this name" if found else f"there is no such {kind}"
         raise AudioDeviceError(what, where=str(device), hint=f"There are {names}")
     return found[0]
 

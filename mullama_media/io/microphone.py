@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import atexit
-import threading
-import time
 
 from mullama_media.errors import AudioDeviceError
 from mullama_media.frames import AudioFormat, DeviceChange
 from mullama_media.io.devices import AudioDevice, pick_input
+from mullama_media.io.keeper import DeviceKeeper
 from mullama_media.io.params import MicrophoneParams
-from mullama_media.io.portaudio import Capture, CaptureStream, StreamRequest, refresh
+from mullama_media.io.portaudio import Capture, CaptureStream, StreamRequest
 from mullama_media.io.source import RingSource
 
 __all__ = ["Microphone"]
-
-_LOOK_S = 0.1  # how often the supervisor looks whether the device is alive
-_FIRST_DELAY_S = 0.25
-_STOP_S = 5.0
 
 
 class Microphone(RingSource):
@@ -37,11 +32,17 @@ class Microphone(RingSource):
     def __init__(self, params: MicrophoneParams | None = None) -> None:
         self.params = params or MicrophoneParams()
         super().__init__(None, buffer_ms=self.params.buffer_ms)
-        self._stream: CaptureStream | None = None
         self._device: AudioDevice | None = None
-        self._supervisor: threading.Thread | None = None
         self._lost_at = 0
-        self._connected_at = 0.0
+        self._keeper = DeviceKeeper(
+            "mullama-microphone",
+            self.params,
+            self._closing,
+            silent_ms=lambda: self._ring.silent_ms,
+            gone=self._gone,
+            back=self._back,
+            over=lambda: self._ring.finish(),
+        )
 
     @property
     def device(self) -> AudioDevice:
@@ -53,13 +54,13 @@ class Microphone(RingSource):
     @property
     def capture(self) -> Capture | None:
         """Who takes the samples: native, python, or None while there is no device."""
-        stream = self._stream
-        return stream.capture if stream else None
+        stream = self._keeper.stream
+        return stream.capture if isinstance(stream, CaptureStream) else None
 
     @property
     def latency_ms(self) -> float | None:
         """What PortAudio says of the time from microphone to callback; None without a device."""
-        stream = self._stream
+        stream = self._keeper.stream
         return stream.latency_ms if stream else None
 
     def _start(self) -> None:
@@ -73,16 +74,12 @@ class Microphone(RingSource):
             )
         self._make_ring(AudioFormat(rate, self.params.channels, dtype))  # type: ignore[arg-type]
         self._connect(device).start()
-        self._supervisor = threading.Thread(
-            target=self._supervise, name="mullama-microphone", daemon=True
-        )
-        self._supervisor.start()
+        self._keeper.start()
         atexit.register(self.close)  # before sounddevice ends PortAudio under the callback
 
     def _stop(self) -> None:
         atexit.unregister(self.close)
-        if self._supervisor is not None:
-            self._supervisor.join(_STOP_S)  # a driver may hang while it opens
+        self._keeper.join()
 
     def _connect(self, device: AudioDevice) -> CaptureStream:
         latency: float | str = "high" if self.params.preference == "highest-quality" else "low"
@@ -97,60 +94,23 @@ class Microphone(RingSource):
             max(1, self.format.frames(self.params.block_ms)),
             latency,
         )
-        self._stream = CaptureStream(request, self._ring, self.params.capture)
+        stream = CaptureStream(request, self._ring, self.params.capture)
+        self._keeper.hold(stream)
         self._device = device
-        self._connected_at = time.monotonic()
-        return self._stream
+        return stream
 
-    def _supervise(self) -> None:
-        """Notice that the device is gone, and bring it back. Ends the ring when it is over."""
-        try:
-            while not self._closing.wait(_LOOK_S):
-                why = self._lost()
-                if why and not self._recovered(why):
-                    break
-        finally:
-            self._disconnect()
-            self._ring.finish()
-
-    def _lost(self) -> str:
-        if self._stream is None or not self._stream.active:
-            return "the device ended the stream"
-        open_ms = 1000 * (time.monotonic() - self._connected_at)
-        silent_ms = self._ring.silent_ms
-        silent_ms = open_ms if silent_ms is None else min(silent_ms, open_ms)
-        return f"no samples for {silent_ms:.0f} ms" if silent_ms > self.params.stall_ms else ""
-
-    def _recovered(self, why: str) -> bool:
-        self._disconnect()
+    def _gone(self, why: str) -> None:
         self._lost_at = self._index
         self._tell(DeviceChange(self._lost_at, self.device.name, False, why))
-        return self.params.reconnect and self._reconnect()
 
-    def _disconnect(self) -> None:
-        stream, self._stream = self._stream, None
-        if stream is not None:
-            stream.close()
-
-    def _reconnect(self) -> bool:
-        """Try until it works (True) or the source is closed."""
-        delay = _FIRST_DELAY_S
-        while not self._closing.wait(delay):
-            delay = min(2 * delay, self.params.reconnect_max_s)
-            try:
-                refresh()
-                device = pick_input(self.params.device, self.params.preference)
-                stream = self._connect(device)
-                self._ring.restart()
-                self._ring.gap(self._missing())
-                index = self._index
-                stream.start()
-            except AudioDeviceError:
-                self._stream = None
-                continue
-            self._tell(DeviceChange(index, device.name, True))
-            return True
-        return False
+    def _back(self) -> None:
+        device = pick_input(self.params.device, self.params.preference)
+        stream = self._connect(device)
+        self._ring.restart()
+        self._ring.gap(self._missing())
+        index = self._index
+        stream.start()
+        self._tell(DeviceChange(index, device.name, True))
 
     def _missing(self) -> int:
         """Frames that time says should have come since the device was lost, not yet counted."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from mullama_media.options import option, options
 
-__all__ = ["PREFERENCES", "MicrophoneParams"]
+__all__ = ["PREFERENCES", "MicrophoneParams", "MqttSourceParams", "SpeakerParams"]
 
 PREFERENCES = ("default", "lowest-latency", "highest-quality")
-"""Which microphone is meant when none is named"""
+"""Which device is meant when none is named"""
 
 
 @options
@@ -76,4 +76,50 @@ class MqttSourceParams:
     timeout_s: float = option(default=10.0, doc="How long the broker may take to answer.", gt=0)
     reconnect_max_s: float = option(
         default=10.0, doc="Longest time between two tries; they begin at 0.25 s and double.", gt=0
+    )
+
+
+@options
+class SpeakerParams:
+    """Which loudspeaker, and how it is played to."""
+
+    device: int | str | None = option(
+        default=None, doc="Index, name or part of the name; by preference if left out."
+    )
+    preference: str = option(
+        default="default", doc="Which one without a device.", choices=PREFERENCES
+    )
+    sample_rate: int | None = option(
+        default=None, doc="In Hz; the device's own if left out.", ge=1000, le=768_000
+    )
+    channels: int | None = option(
+        default=None, doc="That get the sound; two if the device has them.", ge=1, le=64
+    )
+    dtype: str = option(
+        default="int16", doc="Samples for the device.", choices=("int16", "float32")
+    )
+    block_ms: float = option(
+        default=10.0, doc="Samples the device asks for at a time; a stop takes one.", ge=1
+    )
+    latency_ms: float | None = option(
+        default=None,
+        doc="Buffer between callback and device, heard even after a stop; the device's low one if "
+        "left out.",
+        ge=0,
+    )
+    buffer_ms: float = option(
+        default=10_000.0, doc="Sound that may wait to be played before a writer does.", ge=100
+    )
+    volume: float = option(default=1.0, doc="Factor; what passes full scale clips.", ge=0, le=16)
+    fade_ms: float = option(
+        default=5.0, doc="Over which stop and pause fade out, and a pause in again.", ge=0, le=1000
+    )
+    reconnect: bool = option(default=True, doc="Come back when the device does, and go on.")
+    reconnect_max_s: float = option(
+        default=10.0, doc="Longest time between two tries; they begin at 0.25 s and double.", gt=0
+    )
+    stall_ms: float = option(
+        default=3000.0,
+        doc="If it asks for nothing for so long, the device is taken for lost.",
+        ge=200,
     )

@@ -14,13 +14,22 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 
+from mullama_media.audio.playback import PlaybackRing
 from mullama_media.audio.ring import AudioRing
 from mullama_media.errors import AudioDeviceError, MissingExtraError
 
 if TYPE_CHECKING:
     from types import ModuleType
 
-__all__ = ["Capture", "CaptureStream", "StreamRequest", "portaudio", "refresh"]
+__all__ = [
+    "Capture",
+    "CaptureStream",
+    "DeviceStream",
+    "PlaybackStream",
+    "StreamRequest",
+    "portaudio",
+    "refresh",
+]
 
 Capture = Literal["native", "python"]
 """Who takes the samples: our C callback, or a Python one that needs the GIL for each buffer"""
@@ -86,29 +95,29 @@ class StreamRequest:
     """Seconds, or low or high"""
 
 
-class CaptureStream:
-    """An input stream that fills a ring, once it is started.
+class DeviceStream:
+    """A stream of PortAudio's, opened; subclasses say with which callback.
 
     Args:
         request: what to open.
-        ring: where the samples go; nobody else may write into it.
-        capture: native, python, or auto for native where sounddevice allows it.
 
     Raises:
         AudioDeviceError: the device is missing, busy, or cannot do what is asked.
     """
 
-    def __init__(self, request: StreamRequest, ring: AudioRing, capture: str = "auto") -> None:
+    def __init__(self, request: StreamRequest) -> None:
         global _open_streams
-        self._ring = ring
         self._sounddevice = portaudio()
         self.name = request.name
         with _lock, _errors(request.name):
-            self._stream, self.capture = self._opened(request, capture)
+            self._stream = self._opened(request)
             _open_streams += 1
 
+    def _opened(self, request: StreamRequest) -> Any:
+        raise NotImplementedError
+
     def start(self) -> None:
-        """Samples come from now on. Raises AudioDeviceError, and is closed then."""
+        """Samples flow from now on. Raises AudioDeviceError, and is closed then."""
         try:
             with _errors(self.name):
                 self._stream.start()
@@ -116,55 +125,28 @@ class CaptureStream:
             self.close()
             raise
 
-    def _opened(self, request: StreamRequest, capture: str) -> tuple[Any, Capture]:
-        options = {
-            "device": request.device,
-            "samplerate": request.sample_rate,
-            "channels": request.channels,
-            "dtype": request.dtype,
-            "blocksize": request.block_frames,
-            "latency": request.latency,
-        }
-        if capture != "python":
-            try:
-                return self._native(options), "native"
-            except (AttributeError, TypeError):  # a sounddevice that lends no C pointers
-                if capture == "native":
-                    raise
-        return self._python(request, options), "python"
-
-    def _native(self, options: dict[str, Any]) -> Any:
+    def _native(self, kind: str, request: StreamRequest, addresses: tuple[int, int, int]) -> Any:
+        """A stream with C callbacks: (PaStreamCallback, PaStreamFinishedCallback, userData)."""
         ffi = self._sounddevice._ffi
-        callback, finished, ring = self._ring.addresses
+        callback, finished, ring = addresses
         return self._sounddevice._StreamBase(
-            kind="input",
+            kind=kind,
             callback=ffi.cast("PaStreamCallback*", callback),
             finished_callback=ffi.cast("PaStreamFinishedCallback*", finished),
             userdata=ffi.cast("void*", ring),
-            **options,
-        )
-
-    def _python(self, request: StreamRequest, options: dict[str, Any]) -> Any:
-        ring = self._ring
-
-        def callback(data: Any, _: int, time: Any, status: Any) -> None:
-            frames = np.frombuffer(data, request.dtype).reshape(-1, request.channels)
-            ring.capture(frames, time=time.inputBufferAdcTime, overflow=status.input_overflow)
-
-        return self._sounddevice.RawInputStream(
-            callback=callback, finished_callback=ring.wake, **options
+            **_options(request),
         )
 
     @property
     def active(self) -> bool:
-        """Whether the device still delivers, as far as PortAudio knows."""
+        """Whether the device still calls, as far as PortAudio knows."""
         with contextlib.suppress(Exception):
             return bool(self._stream.active)
         return False
 
     @property
     def latency_ms(self) -> float:
-        """What PortAudio says of the time from microphone to callback."""
+        """What PortAudio says of the time between device and callback."""
         return 1000 * float(self._stream.latency)
 
     def close(self) -> None:
@@ -184,6 +166,70 @@ class CaptureStream:
             self._stream.abort(ignore_errors=True)  # stop() may hang
         with contextlib.suppress(Exception):
             self._stream.close(ignore_errors=True)
+
+
+class CaptureStream(DeviceStream):
+    """An input stream that fills a ring, once it is started.
+
+    Args:
+        request: what to open.
+        ring: where the samples go; nobody else may write into it.
+        capture: native, python, or auto for native where sounddevice allows it.
+    """
+
+    def __init__(self, request: StreamRequest, ring: AudioRing, capture: str = "auto") -> None:
+        self._ring = ring
+        self._wanted = capture
+        self.capture: Capture = "native"
+        super().__init__(request)
+
+    def _opened(self, request: StreamRequest) -> Any:
+        if self._wanted != "python":
+            try:
+                return self._native("input", request, self._ring.addresses)
+            except (AttributeError, TypeError):  # a sounddevice that lends no C pointers
+                if self._wanted == "native":
+                    raise
+        self.capture = "python"
+        return self._python(request)
+
+    def _python(self, request: StreamRequest) -> Any:
+        ring = self._ring
+
+        def callback(data: Any, _: int, time: Any, status: Any) -> None:
+            frames = np.frombuffer(data, request.dtype).reshape(-1, request.channels)
+            ring.capture(frames, time=time.inputBufferAdcTime, overflow=status.input_overflow)
+
+        return self._sounddevice.RawInputStream(
+            callback=callback, finished_callback=ring.wake, **_options(request)
+        )
+
+
+class PlaybackStream(DeviceStream):
+    """An output stream that plays a ring, once it is started.
+
+    Args:
+        request: what to open.
+        ring: what is played; of one stream at a time.
+    """
+
+    def __init__(self, request: StreamRequest, ring: PlaybackRing) -> None:
+        self._ring = ring
+        super().__init__(request)
+
+    def _opened(self, request: StreamRequest) -> Any:
+        return self._native("output", request, self._ring.addresses)
+
+
+def _options(request: StreamRequest) -> dict[str, Any]:
+    return {
+        "device": request.device,
+        "samplerate": request.sample_rate,
+        "channels": request.channels,
+        "dtype": request.dtype,
+        "blocksize": request.block_frames,
+        "latency": request.latency,
+    }
 
 
 @contextlib.contextmanager

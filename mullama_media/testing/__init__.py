@@ -1,6 +1,7 @@
 """Real classes that stand in for hardware and time in tests, ours and yours."""
 
 from mullama_media.testing.clock import ManualClock
+from mullama_media.testing.recording import RecordingSpeaker
 from mullama_media.testing.scripted import (
     Burst,
     Die,
@@ -12,6 +13,7 @@ from mullama_media.testing.scripted import (
     Skip,
 )
 from mullama_media.testing.transcriber import ScriptedTranscriber
+from mullama_media.testing.voice import ScriptedVoice
 
 __all__ = [
     "Burst",
@@ -20,8 +22,10 @@ __all__ = [
     "Overflow",
     "Pause",
     "Play",
+    "RecordingSpeaker",
     "Revive",
     "ScriptedSource",
     "ScriptedTranscriber",
+    "ScriptedVoice",
     "Skip",
 ]

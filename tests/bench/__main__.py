@@ -7,7 +7,18 @@ shared.
 import importlib
 import sys
 
-NAMES = ["single", "streams", "stall", "guesses", "media", "captions", "many", "ring", "audio"]
+NAMES = [
+    "single",
+    "streams",
+    "stall",
+    "guesses",
+    "media",
+    "captions",
+    "many",
+    "ring",
+    "audio",
+    "voice",
+]
 
 
 def main() -> None:
