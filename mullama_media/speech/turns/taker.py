@@ -178,8 +178,7 @@ class TurnTaker:
         return actions
 
     def _check_rate(self, event: TurnEvent) -> None:
-        rate = getattr(event, "index_rate", self._rate)
-        if rate != self._rate:
+        if (rate := getattr(event, "index_rate", self._rate)) != self._rate:
             raise InvalidOptionError(
                 f"its indices count at {rate} Hz, not {self._rate} Hz", where=type(event).__name__
             )
