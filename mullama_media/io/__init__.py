@@ -8,6 +8,7 @@ from mullama_media.lazy import lend
 
 if TYPE_CHECKING:
     from mullama_media.io.devices import AudioDevice, input_devices, pick_input
+    from mullama_media.io.echo import EchoCancelled
     from mullama_media.io.feeds import AsyncSource, BytesSource
     from mullama_media.io.file import FileSource
     from mullama_media.io.microphone import Microphone
@@ -20,6 +21,7 @@ __all__ = [
     "AsyncSource",
     "AudioDevice",
     "BytesSource",
+    "EchoCancelled",
     "FileSource",
     "Microphone",
     "MicrophoneParams",
@@ -35,6 +37,7 @@ _HOMES = {
     "AsyncSource": "feeds",
     "AudioDevice": "devices",
     "BytesSource": "feeds",
+    "EchoCancelled": "echo",
     "FileSource": "file",
     "Microphone": "microphone",
     "MicrophoneParams": "params",
