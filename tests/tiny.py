@@ -124,7 +124,9 @@ def mmproj_tensors(rng: np.random.Generator, vision: bool, audio: bool) -> Tenso
         yield "mm.a.mlp.2.weight", matrix(WIDTH, FEED // 2)
 
 
-def write_model(path: Path, *, seed: int = 0, tokenizer: str = "gpt2") -> Path:
+def write_model(
+    path: Path, *, seed: int = 0, tokenizer: str = "gpt2", template: str = TEMPLATE
+) -> Path:
     """A llama-architecture model with a vocabulary of bytes and a chat template.
 
     tokenizer: gpt2 (byte-level BPE) or llama (SentencePiece with byte fallback).
@@ -141,7 +143,7 @@ def write_model(path: Path, *, seed: int = 0, tokenizer: str = "gpt2") -> Path:
         writer.add_token_scores([-float(i) for i in range(len(words))])
     writer.add_bos_token_id(1)
     writer.add_eos_token_id(2)
-    writer.add_chat_template(TEMPLATE)
+    writer.add_chat_template(template)
     known = {
         "llama.context_length": 512,
         "llama.embedding_length": WIDTH,

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         pick_input,
         pick_output,
     )
+    from mullama_media.io.echo import EchoCancelled
     from mullama_media.io.feeds import AsyncSource, BytesSource
     from mullama_media.io.file import FileSource
     from mullama_media.io.microphone import Microphone
@@ -28,6 +29,7 @@ __all__ = [
     "AsyncSource",
     "AudioDevice",
     "BytesSource",
+    "EchoCancelled",
     "FileSource",
     "Microphone",
     "MicrophoneParams",
@@ -49,6 +51,7 @@ _HOMES = {
     "AsyncSource": "feeds",
     "AudioDevice": "devices",
     "BytesSource": "feeds",
+    "EchoCancelled": "echo",
     "FileSource": "file",
     "Microphone": "microphone",
     "MicrophoneParams": "params",

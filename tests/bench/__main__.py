@@ -8,15 +8,7 @@ import importlib
 import sys
 
 NAMES = [
-    "single",
-    "streams",
-    "stall",
-    "guesses",
-    "media",
-    "captions",
-    "many",
-    "ring",
-    "audio",
+    *("single", "streams", "stall", "guesses", "media", "captions", "many", "ring", "audio"),
     "voice",
 ]
 
