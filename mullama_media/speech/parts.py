@@ -12,6 +12,7 @@ from mullama_media.frames import (
     AudioFrame,
     Discontinuity,
     NoAudio,
+    Partial,
     Pause,
     SpeechEnded,
     SpeechEvent,
@@ -86,7 +87,7 @@ class SpeechParts:
             self._utterance(event)
         elif isinstance(event, SpeechEnded):
             self._open = False
-        elif not isinstance(event, (Discontinuity, NoAudio)):
+        elif not isinstance(event, (Discontinuity, NoAudio, Partial)):
             raise TypeError(f"{type(event).__name__} is no event of speech")
         after = self.parts
         return len(after) != len(before) or any(

@@ -13,6 +13,7 @@ from mullama_media.frames import (
     DeviceChange,
     Discontinuity,
     NoAudio,
+    Partial,
     Pause,
     SpeechEnded,
     SpeechEvent,
@@ -181,7 +182,7 @@ def index_of(event: TurnEvent) -> int:
     match event:
         case SpeechStarted() | Utterance() | SpeechEnded():
             return event.decided
-        case Pause():
+        case Pause() | Partial():
             return event.end
         case Discontinuity():
             return event.at_sample + event.lost
