@@ -23,8 +23,9 @@ LEVELS = {
     "speech": 5,
     "multimodal": 4,
     "caption": 5,
-    "cli": 6,
-    "testing": 7,
+    "assistant": 6,
+    "cli": 7,
+    "testing": 8,
 }
 MAY_USE_CORE = ("engine/", "audio/ring.py", "audio/playback.py")
 

@@ -129,11 +129,31 @@ class Conversation:
 
     def _begin(self, content: Input | None, options: AskOptions) -> _Turn:
         turn = _Turn(list(self._history), [] if content is None else messages(content))
-        if self._ahead is not None and not turn.goes_on_from(self._ahead):
+        if self._ahead is not None and turn.goes_on_from(self._ahead):
+            turn.after = self._ahead  # a stream that nobody holds is cancelled
+        elif self._ahead is not None:
             self._ahead.stream.cancel()
         self._ahead = None
         turn.stream = self._submit(lambda: self._prepare(turn, options), **request_options(options))
         return turn
+
+    def heard(self, text: str) -> None:
+        """Only this of the last answer reached anybody, as when its speech was interrupted.
+
+        The history then has it as the answer. Where it is empty the question is forgotten, too.
+
+        Raises:
+            SessionError: the last answer is still being read.
+        """
+        with self._lock:
+            self._settle()
+            self._check_idle()
+            if self._history and self._history[-1].role == "assistant":
+                self._history.pop()
+                if text:
+                    self._history.append(Message("assistant", [text]))
+                else:
+                    self._history.pop()
 
     def undo(self) -> None:
         """Forget the last question with its answer, and what came between. Cancels one running."""
@@ -214,6 +234,8 @@ class _Turn:
     """A question on its way."""
 
     stream: TokenStream
+    after: _Turn | None = None
+    """That prefills its beginning"""
 
     def __init__(self, history: list[Message], question: list[Message]) -> None:
         self.history = history

@@ -9,7 +9,7 @@ import time
 import numpy as np
 import pytest
 
-from mullama_media import EngineParams, Message, MultimodalProcessor, StreamConfig
+from mullama_media import AudioFrame, EngineParams, Message, MultimodalProcessor, StreamConfig
 from mullama_media.audio import files
 from mullama_media.errors import (
     ContextOverflowError,
@@ -187,6 +187,19 @@ def test_what_was_prefilled_is_not_evaluated_again(alone):
         plain = alone.generate([seven, command], sampling=GREEDY, config=SHORT)
         assert asked.text == plain.text
         assert len(talk.messages) == 2
+
+
+def test_a_question_waits_for_its_own_prefill(alone):
+    """Which nobody holds or reads."""
+    seven = files.read(SAMPLES / "seven.wav")
+    noise = np.random.default_rng(3).standard_normal(seven.samples.size).astype(np.float32) / 50
+    fresh = AudioFrame(seven.samples + noise, seven.sample_rate)
+    options = {"sampling": GREEDY, "config": SHORT}
+    with contextlib.closing(alone.conversation(reserve=True, **options)) as talk:
+        talk.prefill([fresh, "What is said?"])
+        asked = talk.ask([fresh, "What is said?"]).result()
+        assert asked.timings.encode_ms == 0
+        assert asked.timings.reused_tokens == asked.timings.prompt_tokens - 1
 
 
 def test_a_changed_beginning_is_rolled_back(alone):

@@ -1,0 +1,318 @@
+"""The loop between an ear, a model and a loudspeaker."""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import Any, TypeAlias
+
+from mullama_media.assistant.answering import Answering
+from mullama_media.assistant.events import Answer, Asked, Problem
+from mullama_media.assistant.params import ChatParams
+from mullama_media.errors import MullamaError, SessionError
+from mullama_media.frames import AudioFrame, DeviceChange, Utterance
+from mullama_media.loudspeaker import Loudspeaker
+from mullama_media.multimodal import MultimodalProcessor
+from mullama_media.speech.parts import SpeechParts
+from mullama_media.speech.processor import StreamEvent, StreamingAudioProcessor
+from mullama_media.speech.transcriber import Transcriber
+from mullama_media.speech.transcript import Transcript as Transcribed
+from mullama_media.speech.turns import (
+    Action,
+    Commit,
+    Discard,
+    Dropped,
+    EndOfTurn,
+    EndProbability,
+    Interrupt,
+    JudgeTurn,
+    Muted,
+    PausePlayback,
+    ResumePlayback,
+    StopAnswer,
+    TraceLog,
+    Transcript,
+    TurnEvent,
+    TurnTaker,
+    TurnTrace,
+)
+from mullama_media.speech.voices import Voice
+
+__all__ = ["LiveChat", "LiveEvent"]
+
+LiveEvent: TypeAlias = StreamEvent | TurnEvent | Action | TurnTrace | Asked | Answer | Problem
+"""Everything that happens, in order: what the ear hears, what is done about it, what is answered,
+and, when an answer is over, how long it took."""
+
+_TICK_S = 0.02  # how often silence and the loudspeaker are looked at
+_UNREAD = 1024  # events that may wait before the ear has to
+
+
+class LiveChat:
+    """Hears, answers, and is interrupted. Iterate it: that runs it, and tells what happens.
+
+        ear = StreamingAudioProcessor(Microphone())
+        async for event in LiveChat(ear, processor, voice=load_voice(), speaker=Speaker()):
+            match event:
+                case Token(): print(event.text, end="")
+
+    Without a transcriber the model itself hears, and takes speech in parts while it is spoken;
+    with one it gets the text. Without a voice answers are text alone. It ends when the source of
+    the ear does, after the last answer; leave the loop and everything stops. What it was given
+    stays open, but for the ear. All methods are for the event loop it runs on. Once.
+
+    Args:
+        ear: what hears. Started and stopped here.
+        processor: what answers.
+        params: how it goes.
+        transcriber: what writes down speech for a model that does not hear.
+        voice: what makes speech of answers; needs a speaker.
+        speaker: what plays them.
+        judge: says how likely the user has finished, for `TurnParams.end_threshold`.
+
+    Raises:
+        ModelCapabilityError: the model takes no recordings, and there is no transcriber.
+        OverloadedError: the engine has no sequence left to reserve.
+    """
+
+    def __init__(
+        self,
+        ear: StreamingAudioProcessor,
+        processor: MultimodalProcessor,
+        params: ChatParams | None = None,
+        *,
+        transcriber: Transcriber | None = None,
+        voice: Voice | None = None,
+        speaker: Loudspeaker | None = None,
+        judge: Callable[[JudgeTurn], float] | None = None,
+    ) -> None:
+        self.params = params or ChatParams()
+        self._ear, self._transcriber, self._judge = ear, transcriber, judge
+        self._speaker = speaker
+        if transcriber is None:
+            processor.require("audio", "conversation")
+        # One sequence is always left to others, so a lone one cannot be reserved.
+        self.conversation = processor.conversation(
+            reserve=processor.engine.params.n_parallel > 1,
+            when_full=self.params.history,
+            **self.params.ask_options(),
+        )
+        self._say = (voice, speaker) if voice is not None and speaker is not None else None
+        self._parts = SpeechParts(self.params.parts)
+        self._base: tuple[AudioFrame, ...] = ()  # of a turn that was reopened
+        self._given: tuple[AudioFrame, ...] = ()  # with the last question
+        self._jobs: dict[int, asyncio.Task[Transcribed | None]] = {}
+        self._answering: Answering | None = None
+        self._out: collections.deque[LiveEvent] = collections.deque()
+        self._news = asyncio.Event()
+        self._read = asyncio.Event()
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._taker: TurnTaker | None = None
+        self._rate = 0
+        self.traces: TraceLog | None = None
+
+    # What a user may do beside speaking
+
+    def stop_answer(self) -> None:
+        """Interrupt the answer."""
+        self.tell(StopAnswer(self.now))
+
+    def mute(self, muted: bool = True) -> None:
+        """Whether what is said counts."""
+        self.tell(Muted(muted, self.now))
+
+    def commit(self) -> None:
+        """The turn ends with what is being said, without waiting for silence."""
+        self.tell(Commit(self.now))
+
+    @property
+    def now(self) -> int:
+        """Samples that have come from the source, lost ones included."""
+        metrics = self._ear.metrics
+        return metrics.samples + metrics.lost
+
+    # The loop
+
+    async def __aiter__(self) -> AsyncIterator[LiveEvent]:
+        listening = asyncio.create_task(self._listen())
+        listening.add_done_callback(lambda _: self._news.set())
+        try:
+            while True:
+                while self._out:
+                    yield self._out.popleft()
+                    self._read.set()
+                if listening.done():
+                    break
+                self._news.clear()
+                await self._news.wait()
+            listening.result()
+        finally:
+            listening.cancel()
+            await self._end()
+
+    async def _listen(self) -> None:
+        async with self._ear as ear:
+            assert ear.source is not None  # started  # noqa: S101
+            rate = self._rate = ear.source.format.sample_rate
+            segmenter = ear.config.segmenter
+            self._taker = TurnTaker(self.params.turns, rate, segmenter=segmenter)
+            self.traces = TraceLog(rate)
+            ticking = self._spawn(self._tick())
+            async for event in ear:
+                while len(self._out) >= _UNREAD:
+                    self._read.clear()
+                    await self._read.wait()
+                self._hear(event)
+            if self._jobs:
+                await asyncio.wait(self._jobs.values())
+            self._apply(self._taker.finish())
+            while self._answering is not None and not self._answering.over:
+                await asyncio.sleep(_TICK_S)
+            ticking.cancel()
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(_TICK_S)
+            metrics = self._ear.metrics
+            if not metrics.waiting and self._taker is not None:
+                heard = metrics.samples + metrics.lost
+                delay = round(metrics.delay_ms * self._rate / 1000)
+                self._apply(self._taker.advance(max(0, heard - delay)))
+            if self._answering is not None:
+                self._answering.look()
+
+    async def _end(self) -> None:
+        if self._answering is not None:
+            self._answering.cut()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.to_thread(self._ear.stop)
+        await asyncio.to_thread(self.conversation.close)
+
+    def _spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def emit(self, event: LiveEvent) -> None:
+        """Have it read."""
+        self._out.append(event)
+        self._news.set()
+
+    # What is heard
+
+    def _hear(self, event: StreamEvent) -> None:
+        self.emit(event)
+        if isinstance(event, Utterance) and self._transcriber is not None:
+            self._jobs[event.start] = self._spawn(self._transcribe(event))
+        if not isinstance(event, DeviceChange) and self._parts.push(event):
+            self._prefill()
+        assert self._taker is not None  # noqa: S101
+        self._apply(self._taker.push(event))
+
+    async def _transcribe(self, utterance: Utterance) -> Transcribed | None:
+        assert self._transcriber is not None  # noqa: S101
+        try:
+            transcript = await self._transcriber.transcribe(utterance)
+        except MullamaError as error:
+            self.emit(Problem(error))
+            return None
+        self.tell(Transcript(utterance.start, transcript.text, self.now))
+        return transcript
+
+    def _prefill(self) -> None:
+        """Let the model have what was said so far, unless it is answering."""
+        recordings = (*self._base, *self._parts.parts)
+        busy = self._answering is not None and not self._answering.over
+        if self._transcriber is not None or busy or not recordings:
+            return
+        if self.params.parts.while_speaking:
+            with contextlib.suppress(SessionError):
+                self.conversation.prefill(self._content(recordings))
+
+    def _content(self, recordings: tuple[AudioFrame, ...]) -> list[Any]:
+        return [*recordings, *([self.params.question] if self.params.question else [])]
+
+    # What is done about it
+
+    def tell(self, event: TurnEvent) -> bool:
+        """Something happened to the turn; whether anybody still wants to know."""
+        if self._taker is None:
+            return False
+        actions = self._taker.push(event)
+        wanted = not any(isinstance(action, Dropped) for action in actions)
+        if wanted:
+            self.emit(event)
+            self.trace(event)
+        self._apply(actions)
+        return wanted
+
+    def trace(self, item: TurnEvent | Action, at_ms: float | None = None) -> None:
+        """Note when it happened, by default now."""
+        assert self.traces is not None  # noqa: S101
+        now = 1000 * time.monotonic() if at_ms is None else at_ms
+        if (trace := self.traces.tell(item, now)) is not None:
+            self.emit(trace)
+
+    def _apply(self, actions: list[Action]) -> None:
+        for action in actions:
+            self.emit(action)
+            self.trace(action)
+            match action:
+                case EndOfTurn():
+                    self._answer(action)
+                case Interrupt():
+                    self._interrupted(action)
+                case PausePlayback() if self._speaker is not None:
+                    self._speaker.pause()
+                case ResumePlayback() if self._speaker is not None:
+                    self._speaker.resume()
+                case JudgeTurn() if self._judge is not None:
+                    self._spawn(self._ask_judge(self._judge, action))
+                case Discard():
+                    self._parts.clear()
+
+    async def _ask_judge(self, judge: Callable[[JudgeTurn], float], asked: JudgeTurn) -> None:
+        try:
+            probability = await asyncio.to_thread(judge, asked)
+        except MullamaError as error:
+            self.emit(Problem(error))
+            return
+        self.tell(EndProbability(asked.judgement, probability, self.now))
+
+    def _answer(self, turn: EndOfTurn) -> None:
+        self._given = (*self._base, *self._parts.parts)
+        self._base = ()
+        self._parts.clear()
+        self._answering = Answering(
+            turn.generation_id, self.conversation, self._say, self, lambda: self.now
+        )
+        self._spawn(self._answering.run(self._question(turn)))
+
+    async def _question(self, turn: EndOfTurn) -> Asked | None:
+        """What the model is asked; None where nothing was said."""
+        if self._transcriber is None:
+            return Asked(turn.generation_id, "", tuple(self._content(self._given)))
+        jobs = [self._jobs[each.start] for each in turn.utterances if each.start in self._jobs]
+        pending = not all(job.done() for job in jobs)
+        found = await asyncio.gather(*jobs)
+        text = turn.text
+        if pending:  # the end of the turn came before its last words were written down
+            text = " ".join(one.text.strip() for one in found if one is not None).strip()
+        for each in turn.utterances:
+            self._jobs.pop(each.start, None)
+        return Asked(turn.generation_id, text, (text,)) if text else None
+
+    def _interrupted(self, action: Interrupt) -> None:
+        if self._answering is not None and self._answering.id == action.generation_id:
+            self._answering.cut(forget=action.reason == "reopened")
+        if action.reason == "reopened":
+            self._base = self._given
+        if self._speaker is not None:
+            self._speaker.resume()  # what was paused is gone; the next answer is to be heard
+        self._prefill()
