@@ -7,7 +7,7 @@ import collections
 import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
-from typing import Any, TypeAlias
+from typing import Any, Self, TypeAlias
 
 from mullama_media.assistant.answering import Answering
 from mullama_media.assistant.events import Answer, Asked, Problem
@@ -55,13 +55,14 @@ class LiveChat:
     """Hears, answers, and is interrupted. Iterate it: that runs it, and tells what happens.
 
         ear = StreamingAudioProcessor(Microphone())
-        async for event in LiveChat(ear, processor, voice=load_voice(), speaker=Speaker()):
-            match event:
-                case Token(): print(event.text, end="")
+        async with LiveChat(ear, processor, voice=load_voice(), speaker=Speaker()) as chat:
+            async for event in chat:
+                match event:
+                    case Token(): print(event.text, end="")
 
     Without a transcriber the model itself hears, and takes speech in parts while it is spoken;
     with one it gets the text. Without a voice answers are text alone. It ends when the source of
-    the ear does, after the last answer; leave the loop and everything stops. What it was given
+    the ear does, after the last answer; leave the block and everything stops. What it was given
     stays open, but for the ear. All methods are for the event loop it runs on. Once.
 
     Args:
@@ -90,7 +91,8 @@ class LiveChat:
         judge: Callable[[JudgeTurn], float] | None = None,
     ) -> None:
         self.params = params or ChatParams()
-        self._ear, self._transcriber, self._judge = ear, transcriber, judge
+        self.ear = ear
+        self._transcriber, self._judge = transcriber, judge
         self._speaker = speaker
         if transcriber is None:
             processor.require("audio", "conversation")
@@ -131,13 +133,13 @@ class LiveChat:
     @property
     def now(self) -> int:
         """Samples that have come from the source, lost ones included."""
-        metrics = self._ear.metrics
+        metrics = self.ear.metrics
         return metrics.samples + metrics.lost
 
     # The loop
 
     async def __aiter__(self) -> AsyncIterator[LiveEvent]:
-        listening = asyncio.create_task(self._listen())
+        listening = self._spawn(self._listen())
         listening.add_done_callback(lambda _: self._news.set())
         try:
             while True:
@@ -150,11 +152,10 @@ class LiveChat:
                 await self._news.wait()
             listening.result()
         finally:
-            listening.cancel()
-            await self._end()
+            await self.aclose()
 
     async def _listen(self) -> None:
-        async with self._ear as ear:
+        async with self.ear as ear:
             assert ear.source is not None  # started  # noqa: S101
             rate = self._rate = ear.source.format.sample_rate
             segmenter = ear.config.segmenter
@@ -176,7 +177,7 @@ class LiveChat:
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(_TICK_S)
-            metrics = self._ear.metrics
+            metrics = self.ear.metrics
             if not metrics.waiting and self._taker is not None:
                 heard = metrics.samples + metrics.lost
                 delay = round(metrics.delay_ms * self._rate / 1000)
@@ -184,14 +185,21 @@ class LiveChat:
             if self._answering is not None:
                 self._answering.look()
 
-    async def _end(self) -> None:
+    async def aclose(self) -> None:
+        """Stop everything. Idempotent."""
         if self._answering is not None:
             self._answering.cut()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await asyncio.to_thread(self._ear.stop)
+        await asyncio.to_thread(self.ear.stop)
         await asyncio.to_thread(self.conversation.close)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
 
     def _spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         task = asyncio.create_task(work)
@@ -304,8 +312,8 @@ class LiveChat:
         text = turn.text
         if pending:  # the end of the turn came before its last words were written down
             text = " ".join(one.text.strip() for one in found if one is not None).strip()
-        for each in turn.utterances:
-            self._jobs.pop(each.start, None)
+        first = turn.utterances[0].start  # this turn may be reopened, none before it
+        self._jobs = {start: job for start, job in self._jobs.items() if start >= first}
         return Asked(turn.generation_id, text, (text,)) if text else None
 
     def _interrupted(self, action: Interrupt) -> None:

@@ -1,4 +1,4 @@
-"""Commands for voices: say."""
+"""Commands for voices: say, assistant."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from mullama_media.assistant.setup import AssistantParams
 from mullama_media.cli.fields import Given, from_fields
 from mullama_media.io.params import SpeakerParams
 from mullama_media.options import from_mapping
@@ -78,3 +79,45 @@ def say(
         force=force,
         as_json=json,
     )
+
+
+@app.command()
+@from_fields(
+    "who",
+    AssistantParams,
+    "Who takes part",
+    {"model": ("--model", "-m"), "transcribe": ("--transcribe",), "speak": ("--speak",)},
+)
+def assistant(
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            "--config",
+            "-c",
+            metavar="FILE",
+            help="A TOML file; its tables and keys are those of configs/voice_assistant.toml.",
+        ),
+    ] = None,
+    source: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Hear this sound file instead of the microphone."),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="One JSON object for each event.")] = False,
+    stats: Annotated[bool, typer.Option("--stats", help="Latencies on stderr.")] = False,
+    *,
+    who: Given,
+) -> None:
+    """Talk with a model: it hears, answers aloud, and can be interrupted.
+
+        mullama assistant
+
+        mullama assistant --no-speak --no-transcribe -m tiny-omni --stats
+
+        mullama assistant --config configs/voice_assistant.toml
+
+    Wear headphones, or set half_duplex or echo cancellation in the file: otherwise it hears itself.
+    Ctrl-C ends listening; what was said is still answered.
+    """
+    from mullama_media.cli import assistant as command
+
+    command.run(config, source, who, as_json=json, stats=stats)

@@ -28,7 +28,7 @@ from mullama_media.options import replace
 from mullama_media.speech import StreamingAudioProcessor
 from mullama_media.speech.processor import StreamEvent
 
-__all__ = ["configured", "run"]
+__all__ = ["configured", "meter", "run"]
 
 _METER_HZ = 10
 _BAR = 30  # characters
@@ -61,7 +61,7 @@ def run(
         stack.callback(out.close)
         if recorded is not None:
             stack.callback(recorded.finish)  # also of what was heard before an error
-        with ear, _interruptible(ear, duration_s), _meter(ear):
+        with ear, _interruptible(ear, duration_s), meter(ear):
             if file is None:
                 console.print(f"listening to {_name(source)}; Ctrl-C ends it")
             for event in ear:
@@ -177,7 +177,7 @@ def _interruptible(ear: StreamingAudioProcessor, duration_s: float | None) -> It
 
 
 @contextmanager
-def _meter(ear: StreamingAudioProcessor) -> Iterator[None]:
+def meter(ear: StreamingAudioProcessor) -> Iterator[None]:
     """A line at the foot of the terminal; nothing elsewhere."""
     if not console.is_terminal:
         yield

@@ -65,6 +65,20 @@ class PulseServer:
             ["paplay", "--device=mic", str(path)], env={**os.environ, **self.environment}
         )
 
+    def add_sink(self, name: str) -> None:
+        """Another sound card."""
+        options = f"sink_name={name} rate={RATE} channels=1 format=s16le norewinds=1"
+        assert self._pactl("load-module", "module-null-sink", *options.split()).returncode == 0
+
+    def record(self, sink: str, path: Path) -> subprocess.Popen:
+        """Record what a sink plays, as raw int16, until the process is ended."""
+        with path.open("wb") as file:
+            return subprocess.Popen(
+                ["parec", f"--device={sink}.monitor", f"--rate={RATE}", "--channels=1"],
+                env={**os.environ, **self.environment},
+                stdout=file,
+            )
+
     def _pactl(self, *args: str) -> subprocess.CompletedProcess:
         return subprocess.run(
             ["pactl", *args], env={**os.environ, **self.environment}, capture_output=True
