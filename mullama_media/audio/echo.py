@@ -137,7 +137,7 @@ class EchoCanceller(BlockStage):
         late = min(max(self._block_at - at, 0), samples.size)
         self.late += late
         if samples.size > late:
-            self._far.append((at + late, samples[late:].copy()))
+            self._far.append((at + late, samples[late:]))
 
     def process(self, samples: Samples) -> Samples:
         """Take shape (n,), any n; give what is ready."""

@@ -169,6 +169,26 @@ def test_a_gap_in_the_microphone_moves_it_on():
     assert db(rest[RATE:]) - db(out[RATE:]) > 25
 
 
+def test_the_end_of_a_stretch_forgets_nothing_that_is_still_to_be_played():
+    near, outs = (echo_of(FAR) + HISS)[: 3 * RATE], []
+    for pieces in (3 * RATE, 70):
+        stage = EchoCanceller(EchoConfig(), RATE)
+        for at in range(0, 3 * RATE, pieces):
+            stage.played(chunk(FAR[at : at + pieces], at))
+        parts = [stage.process(near[:12_345]), stage.flush(), stage.process(near[12_345:])]
+        outs.append(np.concatenate(parts))
+    np.testing.assert_array_equal(*outs)
+
+
+def test_what_is_stopped_with_a_known_delay_is_stopped_where_it_is_heard():
+    near = (echo_of(FAR, 300) + HISS)[: 2 * RATE]
+    stopped, short = (EchoCanceller(EchoConfig(delay_ms=250), RATE) for _ in range(2))
+    stopped.played(chunk(FAR))
+    stopped.unplay(RATE)
+    short.played(chunk(FAR[:RATE]))
+    np.testing.assert_array_equal(stopped.process(near), short.process(near))
+
+
 def test_what_is_played_late_is_counted_and_what_is_stopped_is_not_played():
     stage = EchoCanceller(EchoConfig(), RATE)
     stage.process(np.zeros(RATE, np.float32))

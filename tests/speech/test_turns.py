@@ -129,6 +129,12 @@ def test_a_button_ends_a_turn_without_silence():
     assert end.at == 2450
 
 
+def test_a_button_holds_for_the_turn_it_was_pressed_in_not_for_what_is_added_to_it():
+    ear = heard((1000, 2000), (2900, 4000), until=6000)
+    *_, again = play(taker(), ear, Commit(2450), until=6000)
+    assert (again.turn_id, again.at) == (1, 4600)
+
+
 def test_whoever_goes_on_before_anything_is_heard_goes_on_with_the_turn():
     ear = heard((1000, 2000), (3000, 4000), until=6000)
     first, cancel, again = play(taker(), ear, Token(1, 2900, "Well"), until=6000)
@@ -221,6 +227,16 @@ def test_an_answer_that_ends_meanwhile_was_not_interrupted():
     assert (end.turn_id, end.at) == (2, 7600)
     _, done, end = during((5000, 5600), others=[PlaybackEnded(1, 6300)], min_interrupt_words=1)
     assert (end.turn_id, end.at) == (2, 6300)
+
+
+def test_what_was_said_over_the_end_of_an_answer_is_judged_when_it_is_over():
+    over = PlaybackEnded(1, 6300)
+    judges = {"min_interrupt_words": 1, "end_threshold": 0.5, "max_end_silence_ms": 2000}
+    ear = heard((1000, 2000), (5000, 5600), until=9000)
+    told = [EndProbability(1, 1.0, 2500), PlaybackStarted(1, 3000), over]
+    actions = play(taker(**judges), ear, *told, EndProbability(2, 1.0, 6400), until=9000)
+    assert kinds(actions)[-2:] == ["JudgeTurn", "EndOfTurn"]
+    assert (actions[-2].judgement, actions[-2].at, actions[-1].at) == (2, 6300, 6400)
 
 
 def test_a_button_stops_an_answer():

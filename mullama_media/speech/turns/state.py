@@ -35,7 +35,6 @@ class Turn:
     committed: bool = False
     woke: bool = False
     """Whether its wake phrase was found"""
-    reopened: bool = False
 
     def hear(self, onset: int) -> None:
         """Speech goes on at `onset`."""

@@ -276,7 +276,6 @@ class TurnTaker:
         if speech_start > answer.ended_turn + self._samples(self.params.resume_ms):
             return None
         self._interrupt("reopened")
-        answer.turn.reopened = True
         answer.turn.committed = False
         return answer.turn
 
