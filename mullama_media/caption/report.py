@@ -116,11 +116,14 @@ class Report:
         """A `data:` URL of the picture, small."""
         from PIL import Image
 
-        if not is_url(path) and not storage.is_uri(path) and video.is_video(path):
+        if is_url(path):
+            shown = load(Url(path), self._pictures)
+        elif storage.is_uri(path):
+            shown = load(storage.read(path), self._pictures, name=path)
+        elif video.is_video(path):
             shown = fit(video.read(path, _MIDDLE).frames[0], self._pictures.fit)
         else:
-            source = storage.read(path) if storage.is_uri(path) else path
-            shown = load(Url(path) if is_url(path) else source, self._pictures, name=path)
+            shown = load(path, self._pictures)
         buffer = io.BytesIO()
         Image.fromarray(shown.pixels).save(buffer, "JPEG", quality=80)
         return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
