@@ -101,6 +101,7 @@ template <> struct Fields<MediaParams> {
     template <class F> static void visit(MediaParams & to, F && field) {
         field("use_gpu", to.use_gpu);
         field("threads", to.threads);
+        field("flash_attention", to.flash_attention);
         field("image_min_tokens", to.image_min_tokens);
         field("image_max_tokens", to.image_max_tokens);
     }

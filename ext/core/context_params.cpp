@@ -34,6 +34,12 @@ ggml_type cache_type_of(const std::string & name) {
     throw Error(Errc::invalid_option, "no such cache type: " + name, "cache_type");
 }
 
+llama_flash_attn_type flash_attention_of(const std::string & name) {
+    return name == "on"    ? LLAMA_FLASH_ATTN_TYPE_ENABLED
+           : name == "off" ? LLAMA_FLASH_ATTN_TYPE_DISABLED
+                           : LLAMA_FLASH_ATTN_TYPE_AUTO;
+}
+
 llama_context_params context_params(const EngineParams & params, int32_t n_ctx_train) {
     llama_context_params raw = llama_context_default_params();
     const int32_t n_ctx = params.n_ctx > 0 ? params.n_ctx : n_ctx_train;
@@ -43,9 +49,7 @@ llama_context_params context_params(const EngineParams & params, int32_t n_ctx_t
     raw.n_ubatch = static_cast<uint32_t>(params.n_ubatch);
     raw.n_threads = params.threads > 0 ? params.threads : default_threads();
     raw.n_threads_batch = params.threads_batch > 0 ? params.threads_batch : raw.n_threads;
-    raw.flash_attn_type = params.flash_attention == "on"    ? LLAMA_FLASH_ATTN_TYPE_ENABLED
-                          : params.flash_attention == "off" ? LLAMA_FLASH_ATTN_TYPE_DISABLED
-                                                            : LLAMA_FLASH_ATTN_TYPE_AUTO;
+    raw.flash_attn_type = flash_attention_of(params.flash_attention);
     raw.type_k = cache_type_of(params.cache_type_k);
     raw.type_v = cache_type_of(params.cache_type_v);
     raw.offload_kqv = params.offload_kqv;

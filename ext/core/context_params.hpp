@@ -24,6 +24,7 @@ struct ContextTuning {
     bool swa_full = true;
 };
 
+llama_flash_attn_type flash_attention_of(const std::string & name); // auto, on, off
 ggml_type cache_type_of(const std::string & name); // throws Error(invalid_option)
 
 // Throws Error(invalid_option). n_ctx_train fills in for an n_ctx that was not given; 0 leaves that to

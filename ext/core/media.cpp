@@ -1,6 +1,7 @@
 #include "media.hpp"
 
 #include "backend.hpp"
+#include "context_params.hpp"
 #include "gguf_check.hpp"
 #include "guard.hpp"
 #include "log.hpp"
@@ -77,6 +78,7 @@ std::shared_ptr<Media> Media::load(std::shared_ptr<const Model> model, const std
     raw.use_gpu = params.use_gpu;
     raw.print_timings = false;
     raw.n_threads = params.threads > 0 ? params.threads : default_threads();
+    raw.flash_attn_type = flash_attention_of(params.flash_attention);
     raw.warmup = true;
     if (params.image_min_tokens > 0) {
         raw.image_min_tokens = params.image_min_tokens;

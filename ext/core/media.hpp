@@ -20,6 +20,7 @@ namespace mullama {
 struct MediaParams {
     bool use_gpu = true;
     int32_t threads = 0;          // 0: as many as the machine has for arithmetic
+    std::string flash_attention = "auto"; // auto, on, off
     int32_t image_min_tokens = 0; // 0: what the model says
     int32_t image_max_tokens = 0;
 };

@@ -73,6 +73,12 @@ class MediaParams:
     threads: int | None = option(
         default=None, doc="CPU threads; None for one a physical core.", ge=1
     )
+    flash_attention: str = option(
+        default="auto",
+        doc="Flash attention in the encoders, where the backend has it. On a CPU it keeps keys and "
+        "values in 16 bits.",
+        choices=("auto", "on", "off"),
+    )
     image_min_tokens: int | None = option(
         default=None,
         doc="Fewest tokens a picture may become (dynamic-resolution models only).",

@@ -4,7 +4,15 @@ import json
 
 import pytest
 
-from mullama_media import CaptionParams, Completion, EngineParams, MultimodalProcessor, StreamConfig
+from mullama_media import (
+    CaptionParams,
+    Completion,
+    EngineParams,
+    MediaParams,
+    MultimodalProcessor,
+    SamplingParams,
+    StreamConfig,
+)
 from mullama_media.errors import (
     AnswerFormatError,
     DeadlineError,
@@ -94,3 +102,21 @@ def test_a_batch_beside_others_waits_for_room_when_told_to(tmp_path):
         contents = [f"Say {n}" for n in range(8)]
         answers = processor.generate_batch(contents, retries=8, config=config, raw=True)
         assert all(isinstance(answer, Completion) for answer in answers)
+
+
+def test_flash_attention_of_the_encoders_is_an_option_of_its_own(tiny_files):
+    """Off keeps keys and values in 32 bits: nearly the same, and not quite."""
+    told = {}
+    for name in ("auto", "on", "off"):
+        with MultimodalProcessor.load(
+            tiny_files.model,
+            mmproj=tiny_files.mmproj,
+            media_params=MediaParams(flash_attention=name),
+            engine_params=EngineParams(n_ctx=512, n_parallel=1),
+        ) as processor:
+            sampling = SamplingParams(temperature=0, logprobs=1)
+            said = processor.ask(QUESTION, SHAPES, sampling=sampling).tokens
+            told[name] = [token.logprob for token in said]
+    assert told["auto"] == told["on"]
+    assert told["off"] != told["on"]
+    assert max(abs(a - b) for a, b in zip(told["on"], told["off"], strict=True)) < 0.05
