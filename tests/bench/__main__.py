@@ -9,7 +9,7 @@ import sys
 
 NAMES = [
     *("single", "streams", "stall", "guesses", "media", "captions", "many", "ring", "audio"),
-    "voice",
+    *("voice", "latency"),
 ]
 
 
