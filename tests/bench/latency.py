@@ -1,8 +1,8 @@
 """From the last word to the first token: utterances of 1 to 25 s, in real time.
 
 Speech is recorded prompts (Debian asterisk-core-sounds-en-wav) joined with short pauses; the model
-hears it itself (tiny-omni). With and without evaluation while somebody speaks. The silence that ends
-a turn is part of both: 600 ms by default.
+hears it itself (tiny-omni). With and without evaluation while somebody speaks. The silence that
+ends a turn is part of both: 600 ms by default.
 """
 
 import asyncio
