@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import numpy.typing as npt
 
@@ -71,6 +71,10 @@ class Speech(Protocol):
 
 class Loudspeaker(Sink, Protocol):
     """A sink for speech: it can be stopped at once, and tells what was really played."""
+
+    def open(self) -> Self:
+        """Begin; nothing happens if it is open already. Blocks."""
+        ...
 
     def begin(self, sample_rate: int | None = None) -> Speech:
         """Something to say, at this rate in Hz or that of `format`; plays behind what waits."""

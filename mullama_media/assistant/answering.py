@@ -70,25 +70,36 @@ class Answering:
         """Ask and answer. Errors are told as `Problem`."""
         try:
             asked = await question
-            if asked is None or self._cut:
+            if asked is not None and not self._cut:
+                await self._run(asked)
+            elif not self._cut:
                 self._end_silently()
-                return
-            await self._run(asked)
-        except MullamaError as error:
+        except Exception as error:  # of a voice of the user's, too: the chat goes on
             self._listener.emit(Problem(error, self.id))
-            self._end_silently()
+            if not self._cut:
+                await self._give_up()
         finally:
             self.over = True
+
+    async def _give_up(self) -> None:
+        """Let go of what runs; what was heard until then counts as said."""
+        if self._stream is not None:
+            self._stream.cancel()
+        if self._narration is not None:
+            heard = (await asyncio.to_thread(self._narration.stop)).text
+            with contextlib.suppress(MullamaError):
+                self._conversation.heard(heard)
+        self._end_silently()
 
     async def _run(self, asked: Asked) -> None:
         began_ms = 1000 * time.monotonic()
         self._stream = stream = self._conversation.ask(list(asked.content))
         self._listener.emit(asked)
         if self._say is not None:
-            self._narration = await asyncio.to_thread(Narration, *self._say)
+            narration = await asyncio.to_thread(Narration, *self._say)
             if self._cut:
-                await asyncio.to_thread(self._narration.stop)
-                return
+                return  # it has said nothing, and ends with its last reference
+            self._narration = narration
         started = False
         async for token in stream:
             if not started:
@@ -97,7 +108,10 @@ class Answering:
                 return
             if not await self._speak(token.text):
                 break
-        if self._cut or stream.completion is None:
+        if self._cut:
+            return
+        if stream.completion is None:  # somebody else stopped the loudspeaker
+            await self._give_up()
             return
         timings = stream.completion.timings
         encoded_ms = began_ms + timings.queue_ms + timings.encode_ms

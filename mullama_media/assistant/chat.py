@@ -12,8 +12,8 @@ from typing import Any, Self, TypeAlias
 from mullama_media.assistant.answering import Answering
 from mullama_media.assistant.events import Answer, Asked, Problem
 from mullama_media.assistant.params import ChatParams
-from mullama_media.errors import MullamaError, SessionError
-from mullama_media.frames import AudioFrame, DeviceChange, Utterance
+from mullama_media.errors import SessionError
+from mullama_media.frames import AudioFrame, DeviceChange, NoAudio, SpeechStarted, Utterance
 from mullama_media.loudspeaker import Loudspeaker
 from mullama_media.multimodal import MultimodalProcessor
 from mullama_media.speech.parts import SpeechParts
@@ -114,6 +114,10 @@ class LiveChat:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._taker: TurnTaker | None = None
         self._rate = 0
+        self._listening: asyncio.Task[None] | None = None
+        self._failure: BaseException | None = None
+        self._starved = False  # the source gives nothing
+        self._mute = False  # the speech that goes on began while the ear was mute
         self.traces: TraceLog | None = None
 
     # What a user may do beside speaking
@@ -132,14 +136,19 @@ class LiveChat:
 
     @property
     def now(self) -> int:
-        """Samples that have come from the source, lost ones included."""
+        """Index of the source's samples up to which the ear has told everything."""
+        if self._taker is None:
+            return 0
         metrics = self.ear.metrics
-        return metrics.samples + metrics.lost
+        if metrics.waiting:
+            return self._taker.now
+        delay = round(metrics.delay_ms * self._rate / 1000)
+        return max(self._taker.now, metrics.samples + metrics.lost - delay)
 
     # The loop
 
     async def __aiter__(self) -> AsyncIterator[LiveEvent]:
-        listening = self._spawn(self._listen())
+        listening = self._listening = self._spawn(self._listen())
         listening.add_done_callback(lambda _: self._news.set())
         try:
             while True:
@@ -150,11 +159,15 @@ class LiveChat:
                     break
                 self._news.clear()
                 await self._news.wait()
+            if self._failure is not None:
+                raise self._failure
             listening.result()
         finally:
             await self.aclose()
 
     async def _listen(self) -> None:
+        if self._speaker is not None:
+            await asyncio.to_thread(self._speaker.open)
         async with self.ear as ear:
             assert ear.source is not None  # started  # noqa: S101
             rate = self._rate = ear.source.format.sample_rate
@@ -162,6 +175,7 @@ class LiveChat:
             self._taker = TurnTaker(self.params.turns, rate, segmenter=segmenter)
             self.traces = TraceLog(rate)
             ticking = self._spawn(self._tick())
+            ticking.add_done_callback(self._ticked)
             async for event in ear:
                 while len(self._out) >= _UNREAD:
                     self._read.clear()
@@ -174,14 +188,23 @@ class LiveChat:
                 await asyncio.sleep(_TICK_S)
             ticking.cancel()
 
+    def _ticked(self, ticking: asyncio.Task[None]) -> None:
+        """Without it no turn would end any more."""
+        if not ticking.cancelled() and (error := ticking.exception()) is not None:
+            self._failure = error
+            if self._listening is not None:
+                self._listening.cancel()
+
     async def _tick(self) -> None:
+        taker = self._taker
+        assert taker is not None  # noqa: S101
         while True:
             await asyncio.sleep(_TICK_S)
-            metrics = self.ear.metrics
-            if not metrics.waiting and self._taker is not None:
-                heard = metrics.samples + metrics.lost
-                delay = round(metrics.delay_ms * self._rate / 1000)
-                self._apply(self._taker.advance(max(0, heard - delay)))
+            before = taker.now
+            if not self.ear.metrics.waiting:
+                self._apply(taker.advance(self.now))
+            if self._starved and taker.now == before:  # silences go on without samples
+                self._apply(taker.starve(round(_TICK_S * self._rate)))
             if self._answering is not None:
                 self._answering.look()
 
@@ -218,16 +241,19 @@ class LiveChat:
         self.emit(event)
         if isinstance(event, Utterance) and self._transcriber is not None:
             self._jobs[event.start] = self._spawn(self._transcribe(event))
-        if not isinstance(event, DeviceChange) and self._parts.push(event):
-            self._prefill()
         assert self._taker is not None  # noqa: S101
+        self._starved = isinstance(event, NoAudio)
+        if isinstance(event, SpeechStarted | Utterance):
+            self._mute = self._taker.was_mute(event.speech_start)
+        if not isinstance(event, DeviceChange) and not self._mute and self._parts.push(event):
+            self._prefill()
         self._apply(self._taker.push(event))
 
     async def _transcribe(self, utterance: Utterance) -> Transcribed | None:
         assert self._transcriber is not None  # noqa: S101
         try:
             transcript = await self._transcriber.transcribe(utterance)
-        except MullamaError as error:
+        except Exception as error:  # of a transcriber of the user's, too
             self.emit(Problem(error))
             return None
         self.tell(Transcript(utterance.start, transcript.text, self.now))
@@ -282,16 +308,15 @@ class LiveChat:
                     self._speaker.resume()
                 case JudgeTurn() if self._judge is not None:
                     self._spawn(self._ask_judge(self._judge, action))
-                case Discard():
+                case Discard() if action.reason != "muted":  # that never came into the parts
                     self._parts.clear()
 
     async def _ask_judge(self, judge: Callable[[JudgeTurn], float], asked: JudgeTurn) -> None:
         try:
             probability = await asyncio.to_thread(judge, asked)
-        except MullamaError as error:
+            self.tell(EndProbability(asked.judgement, probability, self.now))
+        except Exception as error:
             self.emit(Problem(error))
-            return
-        self.tell(EndProbability(asked.judgement, probability, self.now))
 
     def _answer(self, turn: EndOfTurn) -> None:
         self._given = (*self._base, *self._parts.parts)

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from mullama_media.engine.stream import Completion
-from mullama_media.errors import MullamaError
 
 __all__ = ["Answer", "Asked", "Problem"]
 
@@ -34,6 +33,7 @@ class Answer:
 class Problem:
     """Something failed; the conversation goes on."""
 
-    error: MullamaError
+    error: Exception
+    """A MullamaError, unless a voice, transcriber or judge of your own raised another"""
     generation_id: int | None = None
     """Of the answer that came to nothing by it, if one did"""

@@ -66,7 +66,8 @@ class Captioner:
         self.params = params or CaptionParams()
         self.params.ask_options()  # the schema is read before the first picture is
         self._watch = self.params.video
-        if self._watch.sound is None and not processor.require("vision", "captions").audio:
+        media = processor.require("vision", "captions")
+        if self._watch.sound is None and not media.audio:
             self._watch = changed(self._watch, sound=False)  # or every video would be told of
 
     @property
@@ -80,7 +81,9 @@ class Captioner:
         model, media = self.processor.model, self.processor.require("vision", "captions")
         pictures = self.processor.pictures
         seen = [sorted(asdict(options).items()) for options in (pictures.decode, pictures.fit)]
-        known = [model.path.name, model.size_bytes, media.path.name, sorted(asked.items()), seen]
+        budget = (media.params.image_min_tokens, media.params.image_max_tokens)
+        known = [model.path.name, model.size_bytes, media.path.name, budget]
+        known += [sorted(asked.items()), seen]
         return hashlib.sha256(json.dumps(known).encode()).hexdigest()[:32]
 
     def caption(self, path: str | os.PathLike[str]) -> Caption:

@@ -66,7 +66,8 @@ def _of(name: str, recursive: bool, suffixes: Container[str]) -> Iterator[str]:
     if is_url(name):
         yield name
     elif storage.is_uri(name):
-        yield from _in_store(name, recursive, suffixes)
+        # Videos are read where they are, so those of object stores are none of these.
+        yield from _in_store(name, recursive, SUFFIXES if suffixes is VISIBLE else suffixes)
     elif os.path.isdir(name):
         yield from _in_folder(Path(name), recursive, suffixes)
     elif not os.path.lexists(name) and glob.has_magic(name):

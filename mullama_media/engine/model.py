@@ -232,8 +232,9 @@ class Model:
 class Media:
     """The vision and audio encoders of an mmproj file. Thread-safe; encoding is serialised."""
 
-    def __init__(self, native: Any) -> None:
+    def __init__(self, native: Any, params: MediaParams) -> None:
         self._native = native
+        self.params = params
 
     @classmethod
     def load(
@@ -246,7 +247,8 @@ class Media:
         """
         if not Path(path).exists():
             raise ModelLoadError("there is no such file", where=path)
-        return cls(core().Media.load(model._native, os.fspath(path), params or MediaParams()))
+        params = params or MediaParams()
+        return cls(core().Media.load(model._native, os.fspath(path), params), params)
 
     @property
     def path(self) -> Path:

@@ -278,6 +278,11 @@ class TokenStream:
         return bool(self._completion or self._cancelled or self._failed or broken)
 
     @property
+    def failed(self) -> bool:
+        """Whether reading it raised an error of the request, after it had begun."""
+        return self._failed
+
+    @property
     def prompt(self) -> tuple[TokenData, ...]:
         """As `Completion.prompt`, from the first token on."""
         if self._native is None:

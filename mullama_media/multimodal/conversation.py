@@ -64,6 +64,7 @@ class Conversation:
         self._options = options
         self._lock = threading.Lock()
         self._history: list[Message] = []
+        self._answered = False  # the history ends with the answer to the last question
         self._turn: _Turn | None = None
         self._ahead: _Turn | None = None
 
@@ -86,6 +87,7 @@ class Conversation:
             self._settle()
             self._check_idle()
             self._history.extend(said)
+            self._answered = False
 
     def ask(self, content: Input | None = None, **options: Unpack[AskOptions]) -> TokenStream:
         """Ask the next question, and read its answer as it is generated.
@@ -101,6 +103,7 @@ class Conversation:
         with self._lock:
             self._settle()
             self._check_idle()
+            self._answered = False
             self._turn = self._begin(content, {**self._options, **options})
             return self._turn.stream
 
@@ -148,12 +151,15 @@ class Conversation:
         with self._lock:
             self._settle()
             self._check_idle()
-            if self._history and self._history[-1].role == "assistant":
-                self._history.pop()
-                if text:
-                    self._history.append(Message("assistant", [text]))
-                else:
-                    self._history.pop()
+            if not self._answered:
+                return  # nothing of it was read, so nothing of it is in the history
+            self._history.pop()
+            if text:
+                self._history.append(Message("assistant", [text]))
+                return
+            self._answered = False
+            while self._history and self._history.pop().role != "user":
+                pass
 
     def undo(self) -> None:
         """Forget the last question with its answer, and what came between. Cancels one running."""
@@ -208,8 +214,8 @@ class Conversation:
         self._turn = None
         said = turn.stream.completion
         text = turn.stream.text
-        if said is None and not text:
-            return  # it failed, or nobody heard any of it
+        if turn.stream.failed or (said is None and not text):
+            return  # nobody heard any of it, or not what was meant
         answer = Message("assistant", [text])
         if said is not None:
             try:
@@ -220,6 +226,7 @@ class Conversation:
             except AnswerFormatError:
                 pass  # as it was written, then
         self._history = [*turn.history, *turn.question, answer]
+        self._answered = True
 
     def _check_idle(self) -> None:
         if self._turn is not None:

@@ -150,12 +150,53 @@ def test_what_is_said_while_mute_is_discarded(processor):
     assert of(events, EndOfTurn) or [d.reason for d in of(events, Discard)] == ["muted"]
 
 
+def test_muted_speech_never_reaches_the_model(processor):
+    """And what was said before it does."""
+    seven, command = sample("seven.wav"), sample("command.wav")
+    turns = TurnParams(end_silence_ms=2500)
+    ear = ear_of(silence(0.7), seven, silence(1), command, silence(3))
+    chat = LiveChat(ear, processor, replace(HEARS, turns=turns))
+
+    async def main():
+        events = []
+        async with chat:
+            async for event in chat:
+                events.append(event)
+                if isinstance(event, Utterance):
+                    chat.mute()
+        return events
+
+    events = asyncio.run(main())
+    assert [d.reason for d in of(events, Discard)] == ["muted"]
+    (answer,) = of(events, Answer)
+    assert answer.completion.text.strip() == EXPECTED["seven.wav"][QUESTION]
+
+
 def test_a_voice_that_fails_is_told_and_the_chat_goes_on(processor, loudspeaker):
     broken = ScriptedVoice(fails_on="", error=VoiceError("it lost its tongue"))
     ear = ear_of(silence(0.7), sample("seven.wav"), silence(2), sample("command.wav"), silence(1.5))
     events = run(LiveChat(ear, processor, HEARS, voice=broken, speaker=loudspeaker))
     assert ["tongue" in str(one.error) for one in of(events, Problem)] == [True, True]
-    assert len(of(events, EndOfTurn)) == 2
+    assert len(of(events, EndOfTurn)) == len(of(events, Asked)) == 2
+
+
+def test_a_voice_that_fails_in_the_middle_leaves_the_model_free(processor, loudspeaker):
+    """Also one that raises what is no error of ours."""
+    command = sample("command.wav")
+    transcriber = ScriptedTranscriber(["Tell me a long story about the sea.", "And a king."])
+    broken = ScriptedVoice(fails_on="", error=ValueError("it lost its tongue"))
+    chat = LiveChat(
+        ear_of(silence(0.6), command, silence(3), command, silence(1.5)),
+        processor,
+        READS,
+        transcriber=transcriber,
+        voice=broken,
+        speaker=loudspeaker,
+    )
+    with contextlib.closing(transcriber):
+        events = run(chat)
+    assert ["tongue" in str(one.error) for one in of(events, Problem)] == [True, True]
+    assert len(of(events, Asked)) == 2
 
 
 def test_who_leaves_the_loop_stops_everything(processor):

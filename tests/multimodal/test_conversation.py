@@ -78,6 +78,22 @@ def test_what_was_heard_of_a_cancelled_answer_counts_as_said(talk):
     assert talk.ask("Go on.").result().text
 
 
+def test_only_what_was_heard_counts_as_said(talk):
+    talk.ask("Hello").result()
+    talk.heard("Hi th")
+    assert talk.messages[-1].parts == ["Hi th"]
+    talk.ask("Tell me a story.").cancel()  # nobody read any of it
+    talk.heard("")
+    assert [message.parts for message in talk.messages] == [["Hello"], ["Hi th"]]
+    stream = talk.ask("Tell me a story.")
+    next(iter(stream))
+    stream.cancel()
+    talk.heard("")  # it was read, but not heard
+    assert len(talk.messages) == 2
+    talk.heard("twice")
+    assert talk.messages[-1].parts == ["Hi th"]
+
+
 def test_a_question_that_failed_or_was_never_heard_leaves_no_trace(talk, tmp_path):
     with pytest.raises(MediaError):
         talk.ask([tmp_path / "missing.png", PICTURE_Q])

@@ -222,7 +222,10 @@ def test_without_words_an_answer_goes_on_after_a_while():
 
 def test_an_answer_that_ends_meanwhile_was_not_interrupted():
     over = PlaybackEnded(1, 5300)
-    _, done, end = during((5000, 7000), others=[PlaybackProgress(1, 5299, 2299.0, "x"), over])
+    others = [PlaybackProgress(1, 5299, 2299.0, "x"), over]
+    pause, go_on, done, end = during((5000, 7000), others=others)
+    assert isinstance(pause, PausePlayback)
+    assert go_on == ResumePlayback(1, 5300)  # or the next answer would not be heard
     assert done == Answered(1, 1, 2299.0, "x", 5300)
     assert (end.turn_id, end.at) == (2, 7600)
     _, done, end = during((5000, 5600), others=[PlaybackEnded(1, 6300)], min_interrupt_words=1)

@@ -127,6 +127,10 @@ class TurnTaker:
         """Whether a turn that begins now needs no wake phrase."""
         return self._is_awake(self._now)
 
+    def was_mute(self, index: int) -> bool:
+        """Whether the ear was mute at that sample, so that speech there is in no turn."""
+        return self._ear.was_mute(index)
+
     @property
     def dropped(self) -> int:
         """How many events of generations that were no longer wanted there were."""
@@ -479,6 +483,9 @@ class TurnTaker:
                 self._actions.append(MuteEar(True, self._now))
 
     def _answered(self, answer: Answer) -> None:
+        if answer.paused:  # the device had the rest already; the next answer is to be heard
+            answer.paused = False
+            self._actions.append(ResumePlayback(answer.id, self._now))
         self._actions.append(
             Answered(answer.id, answer.turn.id, answer.heard_ms, answer.heard, self._now)
         )

@@ -185,7 +185,7 @@ class TraceLog:
 
 def _noted(trace: TurnTrace, item: TurnEvent | Action, at_ms: float) -> TurnTrace:
     match item:
-        case GenerationStarted() if trace.encoded_at_ms is None:
+        case GenerationStarted():  # the last one told knows best
             return replace(trace, encoded_at_ms=at_ms)
         case Token():
             first = at_ms if trace.first_token_at_ms is None else trace.first_token_at_ms
