@@ -244,7 +244,7 @@ class LiveChat:
         assert self._taker is not None  # noqa: S101
         self._starved = isinstance(event, NoAudio)
         if isinstance(event, SpeechStarted | Utterance):
-            self._mute = self._taker.was_mute(event.speech_start)
+            self._mute = self._taker.ear.was_mute(event.speech_start)
         if not isinstance(event, DeviceChange) and not self._mute and self._parts.push(event):
             self._prefill()
         self._apply(self._taker.push(event))

@@ -228,7 +228,7 @@ def test_an_answer_that_ends_meanwhile_was_not_interrupted():
     assert go_on == ResumePlayback(1, 5300)  # or the next answer would not be heard
     assert done == Answered(1, 1, 2299.0, "x", 5300)
     assert (end.turn_id, end.at) == (2, 7600)
-    _, done, end = during((5000, 5600), others=[PlaybackEnded(1, 6300)], min_interrupt_words=1)
+    *_, done, end = during((5000, 5600), others=[PlaybackEnded(1, 6300)], min_interrupt_words=1)
     assert (end.turn_id, end.at) == (2, 6300)
 
 

@@ -97,7 +97,7 @@ class TurnTaker:
         self._warned = False
         self._turn: Turn | None = None
         self._answer: Answer | None = None
-        self._ear = Ear()
+        self.ear = Ear()
         self._unmute_at: int | None = None
         self._wake = Wake(self.params, self._samples(self.params.awake_ms))
         self._turn_id = self._generation_id = self._judgement = 0
@@ -126,10 +126,6 @@ class TurnTaker:
     def awake(self) -> bool:
         """Whether a turn that begins now needs no wake phrase."""
         return self._is_awake(self._now)
-
-    def was_mute(self, index: int) -> bool:
-        """Whether the ear was mute at that sample, so that speech there is in no turn."""
-        return self._ear.was_mute(index)
 
     @property
     def dropped(self) -> int:
@@ -166,15 +162,13 @@ class TurnTaker:
 
     def finish(self) -> list[Action]:
         """The ear hears no more: what is being said is a turn as it is, or nothing."""
-        turn = self._turn
-        if turn is not None:
-            turn.speaking = False
+        if self._turn is not None:
+            self._turn.speaking = False
             if self._answer is not None:
                 self._not_interrupted("false_interruption")
-            elif turn.utterances:
+            elif self._turn.utterances:
                 self._end_turn()
-            else:
-                self._turn = None
+        self._turn = None
         return self._told()
 
     def _told(self) -> list[Action]:
@@ -254,7 +248,7 @@ class TurnTaker:
             case NoAudio():
                 self._waited = max(self._waited, event.waited)
             case Muted():
-                (self._ear.mute if event.muted else self._ear.unmute)("user", self._now)
+                (self.ear.mute if event.muted else self.ear.unmute)("user", self._now)
             case StopAnswer():
                 self._interrupt("asked")
             case Commit():
@@ -262,7 +256,7 @@ class TurnTaker:
                     self._turn.committed = True
 
     def _speech_started(self, event: SpeechStarted) -> None:
-        if self._ear.was_mute(event.speech_start):
+        if self.ear.was_mute(event.speech_start):
             return
         if self._turn is None:
             self._turn = self._reopened(event.speech_start) or self._new_turn(event.start)
@@ -291,7 +285,7 @@ class TurnTaker:
         self._interrupt_if_long()
 
     def _utterance(self, utterance: Utterance) -> None:
-        if self._ear.was_mute(utterance.speech_start):
+        if self.ear.was_mute(utterance.speech_start):
             self._actions.append(Discard((utterance,), "muted", self._now))
             return
         if self._turn is None:  # it began before the ear was no longer mute
@@ -417,6 +411,11 @@ class TurnTaker:
             self._answer.paused = True
             self._actions.append(PausePlayback(self._answer.id, self._now))
 
+    def _resume_playback(self) -> None:
+        if self._answer is not None and self._answer.paused:
+            self._answer.paused = False
+            self._actions.append(ResumePlayback(self._answer.id, self._now))
+
     def _interrupt_if_long(self) -> None:
         """Now that the end of the speech so far is known."""
         turn = self._turn
@@ -438,13 +437,10 @@ class TurnTaker:
             self._not_interrupted("backchannel" if listening else few)
 
     def _not_interrupted(self, reason: DiscardReason) -> None:
-        turn, answer = self._turn, self._answer
-        self._turn = None
+        turn, self._turn = self._turn, None
         if turn is not None and turn.utterances:
             self._discard(turn, reason)
-        if answer is not None and answer.paused:
-            answer.paused = False
-            self._actions.append(ResumePlayback(answer.id, self._now))
+        self._resume_playback()
 
     def _interrupt(self, reason: InterruptReason) -> None:
         answer = self._answer
@@ -479,13 +475,11 @@ class TurnTaker:
         answer.playing = True
         if self.params.half_duplex:
             self._unmute_at = None
-            if self._ear.mute("answer", self._now):
+            if self.ear.mute("answer", self._now):
                 self._actions.append(MuteEar(True, self._now))
 
     def _answered(self, answer: Answer) -> None:
-        if answer.paused:  # the device had the rest already; the next answer is to be heard
-            answer.paused = False
-            self._actions.append(ResumePlayback(answer.id, self._now))
+        self._resume_playback()  # the device had the rest already; the next one is to be heard
         self._actions.append(
             Answered(answer.id, answer.turn.id, answer.heard_ms, answer.heard, self._now)
         )
@@ -502,5 +496,5 @@ class TurnTaker:
 
     def _unmute(self) -> None:
         self._unmute_at = None
-        self._ear.unmute("answer", self._now)
+        self.ear.unmute("answer", self._now)
         self._actions.append(MuteEar(False, self._now))
