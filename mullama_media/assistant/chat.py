@@ -12,7 +12,7 @@ from typing import Any, Self, TypeAlias
 from mullama_media.assistant.answering import Answering
 from mullama_media.assistant.events import Answer, Asked, Problem
 from mullama_media.assistant.params import ChatParams
-from mullama_media.errors import SessionError
+from mullama_media.errors import InvalidOptionError, SessionError
 from mullama_media.frames import AudioFrame, DeviceChange, NoAudio, SpeechStarted, Utterance
 from mullama_media.loudspeaker import Loudspeaker
 from mullama_media.multimodal import MultimodalProcessor
@@ -36,6 +36,7 @@ from mullama_media.speech.turns import (
     TraceLog,
     Transcript,
     TurnEvent,
+    TurnParams,
     TurnTaker,
     TurnTrace,
 )
@@ -76,6 +77,8 @@ class LiveChat:
 
     Raises:
         ModelCapabilityError: the model takes no recordings, and there is no transcriber.
+        InvalidOptionError: params want words and there is no transcriber, or a judge and there is
+            none; or of voice and speaker one is missing.
         OverloadedError: the engine has no sequence left to reserve.
     """
 
@@ -96,6 +99,13 @@ class LiveChat:
         self._speaker = speaker
         if transcriber is None:
             processor.require("audio", "conversation")
+        _check(self.params.turns, transcriber, judge)
+        if (voice is None) != (speaker is None):
+            raise InvalidOptionError(
+                "a voice needs a speaker, and a speaker a voice",
+                where="LiveChat",
+                hint="Give both, or neither for answers that are text alone",
+            )
         # One sequence is always left to others, so a lone one cannot be reserved.
         self.conversation = processor.conversation(
             reserve=processor.engine.params.n_parallel > 1,
@@ -349,3 +359,24 @@ class LiveChat:
         if self._speaker is not None:
             self._speaker.resume()  # what was paused is gone; the next answer is to be heard
         self._prefill()
+
+
+def _check(
+    turns: TurnParams,
+    transcriber: Transcriber | None,
+    judge: Callable[[JudgeTurn], float] | None,
+) -> None:
+    """Refuse what would wait for ever for words or a judgement that nobody gives."""
+    for name in ("wake_phrase", "min_interrupt_words"):
+        if getattr(turns, name) and transcriber is None:
+            raise InvalidOptionError(
+                "it needs transcripts",
+                where=f"TurnParams.{name}",
+                hint="Give a transcriber, or leave it out",
+            )
+    if turns.end_threshold is not None and judge is None:
+        raise InvalidOptionError(
+            "nobody says how likely a turn is over",
+            where="TurnParams.end_threshold",
+            hint="Give a judge, such as speech.turns.model.EndOfTurnModel, or leave it out",
+        )

@@ -11,12 +11,15 @@ from mullama_media.assistant.chat import LiveChat
 from mullama_media.assistant.params import ChatParams
 from mullama_media.audio.config import AudioStreamConfig
 from mullama_media.engine.params import EngineParams, MediaParams, ModelParams
+from mullama_media.errors import InvalidOptionError
 from mullama_media.frames import Source
 from mullama_media.io.params import MicrophoneParams, SpeakerParams
 from mullama_media.multimodal import MultimodalProcessor
 from mullama_media.options import option, options
 from mullama_media.speech.params import TranscriberParams
 from mullama_media.speech.processor import StreamingAudioProcessor
+from mullama_media.speech.turns import JudgeTurn
+from mullama_media.speech.turns.model import EndOfTurnModel
 from mullama_media.speech.voices.voice import VoiceParams
 
 __all__ = ["TABLES", "AssistantParams", "open_chat"]
@@ -90,9 +93,23 @@ async def open_chat(
             speaker = await asyncio.to_thread(Speaker(given["speaker"]).open)
             stack.push_async_callback(asyncio.to_thread, speaker.close)
             options["speaker"] = speaker
+        if given["chat"].turns.end_threshold is not None:
+            options["judge"] = await asyncio.to_thread(_judge, processor, who)
         ear = StreamingAudioProcessor(source or _microphone(given["microphone"]), given["audio"])
         chat = LiveChat(ear, processor, given["chat"], **options)
         yield await stack.enter_async_context(chat)
+
+
+def _judge(processor: MultimodalProcessor, who: AssistantParams) -> Callable[[JudgeTurn], float]:
+    """The model that answers says whether a turn is over, too, by what was written down of it."""
+    if not who.transcribe:
+        raise InvalidOptionError(
+            "it needs transcripts",
+            where="TurnParams.end_threshold",
+            hint="Set transcribe, or leave it out",
+        )
+    model = EndOfTurnModel(processor.engine)
+    return lambda asked: model.probability(asked.text) if asked.text else 0.0
 
 
 def _microphone(params: MicrophoneParams) -> Callable[[], Source]:

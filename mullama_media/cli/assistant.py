@@ -13,7 +13,15 @@ from typing import Any
 
 import typer
 
-from mullama_media.assistant import TABLES, Answer, Asked, LiveChat, Problem, open_chat
+from mullama_media.assistant import (
+    TABLES,
+    Answer,
+    Asked,
+    AssistantParams,
+    LiveChat,
+    Problem,
+    open_chat,
+)
 from mullama_media.cli.listen import meter
 from mullama_media.cli.progress import console, fetch
 from mullama_media.io import FileSource
@@ -27,9 +35,8 @@ def run(
     config: Path | None, file: Path | None, given: Mapping[str, Any], *, as_json: bool, stats: bool
 ) -> None:
     """Talk until the source ends or Ctrl-C."""
-    tables = load_toml(config, TABLES) if config else {n: cls() for n, cls in TABLES.items()}
-    tables["assistant"] = replace(tables["assistant"], **given)
-    who = tables["assistant"]
+    tables = load_toml(config, TABLES) if config else {}
+    tables["assistant"] = who = replace(tables.get("assistant", AssistantParams()), **given)
     fetch(who.model, who.mmproj)
     asyncio.run(_talk(tables, file, as_json=as_json, stats=stats))
 
@@ -39,17 +46,14 @@ async def _talk(
 ) -> None:
     source = None if file is None else lambda: FileSource(file, paced=True)
     screen = _Screen(as_json=as_json, stats=stats)
-    with console.status("loading"):
-        opening = open_chat(tables, source)
-        chat = await opening.__aenter__()
-    try:
+    async with contextlib.AsyncExitStack() as stack:
+        with console.status("loading"):
+            chat = await stack.enter_async_context(open_chat(tables, source))
         if file is None:
             console.print("listening; Ctrl-C ends it")
         with meter(chat.ear), _interruptible(chat):
             async for event in chat:
                 screen.tell(event)
-    finally:
-        await opening.__aexit__(None, None, None)
     if stats and chat.traces is not None:
         console.print(str(chat.traces))
 

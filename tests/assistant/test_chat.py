@@ -9,7 +9,7 @@ import pytest
 from mullama_media import Engine, EngineParams, MultimodalProcessor, SamplingParams
 from mullama_media.assistant import Asked, ChatParams, LiveChat, Problem
 from mullama_media.assistant.events import Answer
-from mullama_media.errors import ModelCapabilityError, VoiceError
+from mullama_media.errors import InvalidOptionError, ModelCapabilityError, VoiceError
 from mullama_media.frames import SpeechStarted, Utterance
 from mullama_media.options import replace
 from mullama_media.speech.parts import PartParams
@@ -134,22 +134,6 @@ def test_nothing_said_is_not_asked(processor):
     assert chat.conversation.messages == ()
 
 
-def test_what_is_said_while_mute_is_discarded(processor):
-    chat = LiveChat(ear_of(silence(0.6), sample("seven.wav"), silence(1.5)), processor, HEARS)
-
-    async def main():
-        events = []
-        async for event in chat:
-            if not events:
-                chat.mute()
-            events.append(event)
-        return events
-
-    # Speech that had begun counts; what the ear tells first is that it began.
-    events = asyncio.run(main())
-    assert of(events, EndOfTurn) or [d.reason for d in of(events, Discard)] == ["muted"]
-
-
 def test_muted_speech_never_reaches_the_model(processor):
     """And what was said before it does."""
     seven, command = sample("seven.wav"), sample("command.wav")
@@ -212,3 +196,18 @@ def test_a_model_that_does_not_hear_needs_a_transcriber(model):
         deaf = MultimodalProcessor(engine)
         with pytest.raises(ModelCapabilityError, match="takes no recordings"):
             LiveChat(ear_of(silence(0.1)), deaf)
+
+
+@pytest.mark.parametrize(
+    "turns",
+    [{"wake_phrase": "computer"}, {"min_interrupt_words": 2}, {"end_threshold": 0.1}],
+)
+def test_what_nobody_would_answer_is_refused(processor, turns):
+    params = replace(HEARS, turns=TurnParams(**turns))
+    with pytest.raises(InvalidOptionError, match=f"TurnParams.{next(iter(turns))}"):
+        LiveChat(ear_of(silence(0.1)), processor, params)
+
+
+def test_a_voice_without_a_speaker_is_refused(processor):
+    with pytest.raises(InvalidOptionError, match="a voice needs a speaker"):
+        LiveChat(ear_of(silence(0.1)), processor, HEARS, voice=ScriptedVoice())
