@@ -12,6 +12,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 LEVELS = {
     "errors": 0,
     "lazy": 0,
+    "parallel": 0,
     "frames": 1,
     "options": 1,
     "loudspeaker": 2,

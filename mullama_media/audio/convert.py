@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias
@@ -18,6 +17,7 @@ from mullama_media.audio.encode import SoundWriter, format_of, nearest_rate
 from mullama_media.audio.formats import ConvertParams, EncodeParams
 from mullama_media.errors import InvalidOptionError, MediaError, MissingExtraError, MullamaError
 from mullama_media.options import replace
+from mullama_media.parallel import each
 
 __all__ = ["Conversion", "convert", "convert_bytes", "convert_many"]
 
@@ -124,13 +124,7 @@ def convert_many(
         except MullamaError as error:
             return Conversion(os.fspath(pair[0]), os.fspath(pair[1]), error=error)
 
-    done = []
-    with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
-        for result in pool.map(one, files):
-            done.append(result)
-            if progress is not None:
-                progress(result)
-    return done
+    return each(one, files, workers, progress)
 
 
 def _encoding(params: ConvertParams) -> EncodeParams:

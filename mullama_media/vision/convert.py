@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from mullama_media.errors import InvalidOptionError, MediaError, MullamaError
+from mullama_media.parallel import each
 from mullama_media.vision import animation, color, decode, fit
 from mullama_media.vision.formats import FORMATS, PictureFormat
 from mullama_media.vision.params import ConvertParams
@@ -111,13 +111,7 @@ def convert_many(
         except MullamaError as error:
             return PictureConversion(os.fspath(pair[0]), os.fspath(pair[1]), error=error)
 
-    done = []
-    with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
-        for result in pool.map(one, files):
-            done.append(result)
-            if progress is not None:
-                progress(result)
-    return done
+    return each(one, files, workers, progress)
 
 
 def format_of(path: Path | None, params: ConvertParams) -> str:
