@@ -107,8 +107,9 @@ def test_speech_of_another_rate_is_what_resampling_the_whole_gives(monitor):
 def test_a_stop_tells_to_the_sample_what_the_sound_card_got(monitor):
     with Speaker(PULSE.with_latency_ms(60.0)) as speaker:
         for turn in range(5):
-            speaker.write(noise(RATE, turn) | 64)  # so that no faded sample becomes 0 too early
-            time.sleep(0.12 + 0.03 * turn)
+            speech = speaker.begin()
+            speech.write(noise(RATE, turn) | 64)  # so that no faded sample becomes 0 too early
+            until(lambda: speech.played.heard > (0.02 + 0.03 * turn) * RATE)
             before = speaker.meter.played
             played = speaker.stop()
             after = speaker.meter
