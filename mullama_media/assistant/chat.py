@@ -39,6 +39,7 @@ from mullama_media.speech.turns import (
     TurnParams,
     TurnTaker,
     TurnTrace,
+    Typed,
 )
 from mullama_media.speech.voices import Voice
 
@@ -116,6 +117,7 @@ class LiveChat:
         self._parts = SpeechParts(self.params.parts)
         self._base: tuple[AudioFrame, ...] = ()  # of a turn that was reopened
         self._given: tuple[AudioFrame, ...] = ()  # with the last question
+        self._typed: list[tuple[tuple[Any, ...], asyncio.Future[int]]] = []  # for the next one
         self._jobs: dict[int, asyncio.Task[Transcribed | None]] = {}
         self._answering: Answering | None = None
         self._out: collections.deque[LiveEvent] = collections.deque()
@@ -131,6 +133,37 @@ class LiveChat:
         self.traces: TraceLog | None = None
 
     # What a user may do beside speaking
+
+    @property
+    def running(self) -> bool:
+        """Whether it hears now, and takes questions."""
+        return (
+            self._taker is not None and self._listening is not None and not self._listening.done()
+        )
+
+    def ask(self, *content: Any) -> asyncio.Future[int]:
+        """Ask something that was not said: text, pictures, recordings, in their order.
+
+        An answer that goes on is interrupted. What somebody is just saying is asked with it, as
+        soon as they have finished. Errors of the content are told as `Problem`.
+
+        Returns:
+            The generation id of its answer, once it is asked. Cancelled if the chat ends before.
+
+        Raises:
+            SessionError: the chat is not running.
+            InvalidOptionError: no content.
+        """
+        if not self.running:
+            raise SessionError(
+                "it is not running", where="LiveChat", hint="Iterate over it, and ask meanwhile"
+            )
+        if not content:
+            raise InvalidOptionError("there is nothing to ask", where="LiveChat.ask")
+        asked: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._typed.append((content, asked))
+        self.tell(Typed(self.now))
+        return asked
 
     def stop_answer(self) -> None:
         """Interrupt the answer."""
@@ -222,6 +255,8 @@ class LiveChat:
         """Stop everything. Idempotent."""
         if self._answering is not None:
             self._answering.cut()
+        for _, asked in self._typed:
+            asked.cancel()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -335,21 +370,37 @@ class LiveChat:
         self._answering = Answering(
             turn.generation_id, self.conversation, self._say, self, lambda: self.now
         )
-        self._spawn(self._answering.run(self._question(turn)))
+        typed: list[Any] = []
+        for content, asked in self._typed:
+            typed += content
+            if not asked.done():
+                asked.set_result(turn.generation_id)
+        self._typed.clear()
+        self._spawn(self._answering.run(self._question(turn, typed)))
 
-    async def _question(self, turn: EndOfTurn) -> Asked | None:
+    async def _question(self, turn: EndOfTurn, typed: list[Any]) -> Asked | None:
         """What the model is asked; None where nothing was said."""
+        text = "\n".join(part for part in typed if isinstance(part, str))
         if self._transcriber is None:
-            return Asked(turn.generation_id, "", tuple(self._content(self._given)))
+            content = [*self._given, *typed] if typed else self._content(self._given)
+            return Asked(turn.generation_id, text, tuple(content))
+        said = await self._written(turn)
+        text = "\n".join(filter(None, (said, text)))
+        content = [said, *typed] if said else typed
+        return Asked(turn.generation_id, text, tuple(content)) if content else None
+
+    async def _written(self, turn: EndOfTurn) -> str:
+        """What was said, by the transcriber."""
         jobs = [self._jobs[each.start] for each in turn.utterances if each.start in self._jobs]
         pending = not all(job.done() for job in jobs)
         found = await asyncio.gather(*jobs)
-        text = turn.text
-        if pending:  # the end of the turn came before its last words were written down
-            text = " ".join(one.text.strip() for one in found if one is not None).strip()
-        first = turn.utterances[0].start  # this turn may be reopened, none before it
-        self._jobs = {start: job for start, job in self._jobs.items() if start >= first}
-        return Asked(turn.generation_id, text, (text,)) if text else None
+        if turn.utterances:
+            first = turn.utterances[0].start  # this turn may be reopened, none before it
+            self._jobs = {start: job for start, job in self._jobs.items() if start >= first}
+        if not pending:
+            return turn.text
+        # The end of the turn came before its last words were written down.
+        return " ".join(one.text.strip() for one in found if one is not None).strip()
 
     def _interrupted(self, action: Interrupt) -> None:
         if self._answering is not None and self._answering.id == action.generation_id:

@@ -9,7 +9,12 @@ import pytest
 from mullama_media import Engine, EngineParams, MultimodalProcessor, SamplingParams
 from mullama_media.assistant import Asked, ChatParams, LiveChat, Problem
 from mullama_media.assistant.events import Answer
-from mullama_media.errors import InvalidOptionError, ModelCapabilityError, VoiceError
+from mullama_media.errors import (
+    InvalidOptionError,
+    ModelCapabilityError,
+    SessionError,
+    VoiceError,
+)
 from mullama_media.frames import SpeechStarted, Utterance
 from mullama_media.options import replace
 from mullama_media.speech.parts import PartParams
@@ -32,6 +37,7 @@ from tests.conftest import SAMPLES
 EXPECTED = json.loads((SAMPLES / "expected.json").read_text())
 QUESTION = "What is said?"
 HEARS = ChatParams(question=QUESTION, max_tokens=16, sampling=SamplingParams(temperature=0))
+SHOWN = "What is in the picture?"
 READS = replace(HEARS, question=None, max_tokens=60)
 
 
@@ -120,6 +126,69 @@ def test_who_goes_on_before_the_answer_goes_on_with_the_turn(processor, loudspea
     assert of(events, Asked)[-1].text == "What is a cat?"
     assert chat.conversation.messages[0].parts == ["What is a cat?"]
     assert len(chat.conversation.messages) == 2
+
+
+def test_what_is_typed_and_shown_is_asked(processor):
+    """At once; and a second question interrupts the answer to the first."""
+    picture = SAMPLES / "shapes.png"
+    chat = LiveChat(ear_of(silence(4)), processor, replace(HEARS, max_tokens=200))
+
+    async def main():
+        events, ids = [], []
+
+        async def begin():
+            while not chat.running:
+                await asyncio.sleep(0.01)
+            ids.append(await chat.ask("Tell me a long story about the sea."))
+
+        with pytest.raises(SessionError, match="not running"):
+            chat.ask("Too early?")
+        async with chat:
+            first = asyncio.create_task(begin())
+            async for event in chat:
+                events.append(event)
+                if isinstance(event, Token) and event.generation_id == 1 and len(ids) == 1:
+                    ids.append(await chat.ask(picture, SHOWN))
+            await first
+        with pytest.raises(SessionError, match="not running"):
+            chat.ask("Too late?")
+        return events, ids
+
+    events, ids = asyncio.run(asyncio.wait_for(main(), 60))
+    assert ids == [1, 2]
+    assert [one.text for one in of(events, Asked)] == ["Tell me a long story about the sea.", SHOWN]
+    assert [(one.generation_id, one.reason) for one in of(events, Interrupt)] == [(1, "asked")]
+    (answer,) = of(events, Answer)
+    assert answer.completion.text.strip() == EXPECTED["shapes.png"][SHOWN]
+    assert [trace.outcome for trace in of(events, TurnTrace)] == ["asked", "answered"]
+
+
+def test_what_is_typed_while_somebody_speaks_goes_with_what_they_say(processor):
+    transcriber = ScriptedTranscriber(["Listen."])
+    chat = LiveChat(
+        ear_of(silence(0.7), sample("command.wav"), silence(2)),
+        processor,
+        replace(READS, max_tokens=4),
+        transcriber=transcriber,
+    )
+
+    async def main():
+        events = []
+        async with chat:
+            async for event in chat:
+                events.append(event)
+                if isinstance(event, SpeechStarted):
+                    asked = chat.ask("What is a cat?")
+                    assert not asked.done()
+        return events, await asked
+
+    with contextlib.closing(transcriber):
+        events, number = asyncio.run(asyncio.wait_for(main(), 60))
+    (asked,) = of(events, Asked)
+    assert (number, asked.generation_id) == (1, 1)
+    assert asked.content == ("Listen.", "What is a cat?")
+    assert asked.text == "Listen.\nWhat is a cat?"
+    assert len(of(events, Answer)) == 1
 
 
 def test_nothing_said_is_not_asked(processor):

@@ -109,7 +109,8 @@ def test_a_stop_tells_to_the_sample_what_the_sound_card_got(monitor):
         for turn in range(5):
             speech = speaker.begin()
             speech.write(noise(RATE, turn) | 64)  # so that no faded sample becomes 0 too early
-            until(lambda: speech.played.heard > (0.02 + 0.03 * turn) * RATE)
+            least = (0.02 + 0.03 * turn) * RATE
+            until(lambda speech=speech, least=least: speech.played.heard > least)
             before = speaker.meter.played
             played = speaker.stop()
             after = speaker.meter

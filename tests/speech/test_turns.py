@@ -28,6 +28,7 @@ from mullama_media.speech.turns import (
     Transcript,
     TurnParams,
     TurnTaker,
+    Typed,
     Woke,
 )
 from tests.speech.story import CONFIG, RATE, heard, kinds, of, play
@@ -127,6 +128,28 @@ def test_a_button_ends_a_turn_without_silence():
     assert end.at == 2400
     (end,) = play(taker(), heard((1000, 2000), until=5000), Commit(2450), until=5000)
     assert end.at == 2450
+
+
+def test_what_is_typed_is_a_turn_at_once_whatever_a_turn_needs():
+    turns = taker(wake_phrase="hey mullama", min_turn_speech_ms=300, resume_ms=1000)
+    first, cut, second = play(turns, (), Typed(1000), Typed(1700), until=5000)[:3]
+    assert (first.turn_id, first.utterances, first.speech_end, first.at) == (1, (), 1000, 1000)
+    assert (cut.generation_id, cut.reason, cut.at) == (1, "asked", 1700)
+    assert (second.turn_id, second.generation_id, second.at) == (2, 2, 1700)
+
+
+def test_what_is_typed_while_somebody_speaks_is_asked_with_it():
+    (end,) = play(taker(), heard((1000, 2000), until=5000), Typed(1500), until=5000)
+    assert (end.at, len(end.utterances)) == (2400, 1)
+    (end,) = play(taker(), heard((1000, 2000), until=5000), Typed(2450), until=5000)
+    assert (end.at, len(end.utterances)) == (2450, 1)
+
+
+def test_who_speaks_after_typing_begins_a_turn_of_their_own():
+    ear = heard((1000, 2000), until=4000)
+    first, *_, second = play(taker(resume_ms=2000), ear, Typed(500), until=4000)
+    assert (first.at, first.utterances) == (500, ())
+    assert (second.turn_id, len(second.utterances)) == (2, 1)
 
 
 def test_a_button_holds_for_the_turn_it_was_pressed_in_not_for_what_is_added_to_it():

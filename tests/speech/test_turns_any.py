@@ -31,6 +31,7 @@ from mullama_media.speech.turns import (
     Transcript,
     TurnParams,
     TurnTaker,
+    Typed,
 )
 from tests.speech.story import RATE, event_index
 
@@ -87,13 +88,15 @@ class World:
             told += segmenter.push(np.zeros(n, np.float32), voice)
         told += segmenter.finish()
         self.end = segmenter.now
+        self.typed = []
         self.utterances = [event for event in told if isinstance(event, Utterance)]
         for event in told:
             self.plan(event_index(event), event)
-        for kind, at in zip((Muted, StopAnswer, Commit, Muted), house, strict=False):
+        for kind, at in zip((Muted, StopAnswer, Commit, Muted, Typed), house, strict=False):
             if at % 3 == 0:
                 at = 17 * at
                 self.plan(at, kind(at < 800, at) if kind is Muted else kind(at))
+                self.typed += [at] if kind is Typed else []
 
     def number(self):
         self.numbers.append(self.numbers.pop(0))
@@ -174,7 +177,7 @@ def test_one_answer_at_a_time_ids_and_indices_only_grow(params, speech, house):
                 assert live is None
                 assert action.generation_id == last + 1
                 assert action.turn_id >= turn
-                assert action.utterances
+                assert action.utterances or world.typed
                 live, paused, last, turn = action.generation_id, False, last + 1, action.turn_id
             case Answered() | Interrupt():
                 assert action.generation_id == live
@@ -187,6 +190,17 @@ def test_one_answer_at_a_time_ids_and_indices_only_grow(params, speech, house):
             case Dropped():
                 assert action.generation_id in over
     assert world.turns.dropped == len([a for a in world.actions if isinstance(a, Dropped)])
+
+
+@settings(max_examples=100, deadline=None)
+@given(OPTIONS, SPEECH, HOUSE.map(lambda house: [1, 1, 1, 1, house[0] // 3 * 3, *house]))
+def test_what_is_typed_is_asked_at_once_or_with_what_is_being_said(params, speech, house):
+    world = World(params, speech, house).run()
+    (typed,) = world.typed
+    end = next(a for a in world.actions if isinstance(a, EndOfTurn) and a.at >= typed)
+    assert end.at == typed or end.utterances
+    cut = [a for a in world.actions if isinstance(a, Interrupt) and typed <= a.at <= end.at]
+    assert not cut or cut[0].reason == "asked"
 
 
 @settings(max_examples=100, deadline=None)

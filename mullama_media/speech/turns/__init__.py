@@ -26,6 +26,7 @@ from mullama_media.speech.turns.events import (
     Token,
     Transcript,
     TurnEvent,
+    Typed,
     Woke,
 )
 from mullama_media.speech.turns.params import TurnParams
@@ -62,5 +63,6 @@ __all__ = [
     "TurnParams",
     "TurnTaker",
     "TurnTrace",
+    "Typed",
     "Woke",
 ]

@@ -48,6 +48,7 @@ __all__ = [
     "Token",
     "Transcript",
     "TurnEvent",
+    "Typed",
     "Woke",
     "index_of",
 ]
@@ -162,6 +163,13 @@ class Commit:
     at: int
 
 
+@dataclass(frozen=True, slots=True)
+class Typed:
+    """A question was typed: it stops an answer, and is a turn, with what is being said."""
+
+    at: int
+
+
 OfGeneration: TypeAlias = (
     GenerationStarted | Token | GenerationEnded | PlaybackStarted | PlaybackProgress | PlaybackEnded
 )
@@ -174,6 +182,7 @@ TurnEvent: TypeAlias = (
     | Muted
     | StopAnswer
     | Commit
+    | Typed
 )
 
 
@@ -219,7 +228,7 @@ class EndOfTurn:
     text: str
     """Transcripts joined, without the wake phrase; empty where there are none"""
     speech_end: int
-    """Index after the last sample of speech"""
+    """Index after the last sample of speech, or of the moment it was typed"""
     at: int
 
 
@@ -241,7 +250,7 @@ class ResumePlayback:
 
 InterruptReason: TypeAlias = Literal["speech", "words", "reopened", "asked"]
 """Speech was long enough; it had words enough; the user goes on with the turn that was answered;
-`StopAnswer`."""
+`StopAnswer` or `Typed`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from mullama_media.frames import Utterance
 from mullama_media.speech.turns.events import Transcript
+from mullama_media.speech.turns.params import TurnParams
 
 __all__ = ["Answer", "Ear", "Turn"]
 
@@ -33,8 +34,19 @@ class Turn:
     """The one whose answer is waited for, or was had"""
     probability: float | None = None
     committed: bool = False
+    typed: bool = False
+    """Whether a typed question goes with it"""
     woke: bool = False
     """Whether its wake phrase was found"""
+
+    def silence_ms(self, params: TurnParams, *, awake: bool) -> int:
+        """That ends it, as things are."""
+        silence = params.end_silence_ms
+        if self.judgement is not None and (self.probability or 0) < (params.end_threshold or 0):
+            silence = params.max_end_silence_ms
+        if params.wake_phrase and not awake and not self.transcribed:
+            silence += params.transcript_wait_ms
+        return silence
 
     def hear(self, onset: int) -> None:
         """Speech goes on at `onset`."""

@@ -14,13 +14,7 @@ from collections.abc import Callable
 
 from mullama_media.audio.config import SegmenterConfig
 from mullama_media.errors import InvalidOptionError
-from mullama_media.frames import (
-    NoAudio,
-    Pause,
-    SpeechEnded,
-    SpeechStarted,
-    Utterance,
-)
+from mullama_media.frames import NoAudio, Pause, SpeechEnded, SpeechStarted, Utterance
 from mullama_media.speech.turns.events import (
     Action,
     Answered,
@@ -46,6 +40,7 @@ from mullama_media.speech.turns.events import (
     StopAnswer,
     Transcript,
     TurnEvent,
+    Typed,
     Woke,
     index_of,
 )
@@ -166,7 +161,7 @@ class TurnTaker:
             self._turn.speaking = False
             if self._answer is not None:
                 self._not_interrupted("false_interruption")
-            elif self._turn.utterances:
+            elif self._turn.utterances or self._turn.typed:
                 self._end_turn()
         self._turn = None
         return self._told()
@@ -254,6 +249,8 @@ class TurnTaker:
             case Commit():
                 if self._turn is not None:
                     self._turn.committed = True
+            case Typed():
+                self._typed()
 
     def _speech_started(self, event: SpeechStarted) -> None:
         if self.ear.was_mute(event.speech_start):
@@ -262,6 +259,13 @@ class TurnTaker:
             self._turn = self._reopened(event.speech_start) or self._new_turn(event.start)
         self._turn.hear(event.speech_start)
 
+    def _typed(self) -> None:
+        self._interrupt("asked")
+        if self._turn is None:
+            self._turn = self._new_turn(self._now)
+            self._turn.speaking, self._turn.voiced_until = False, self._now
+        self._turn.typed = self._turn.committed = True
+
     def _new_turn(self, start: int) -> Turn:
         self._turn_id += 1
         return Turn(self._turn_id, start, began=start, onset=start)
@@ -269,7 +273,7 @@ class TurnTaker:
     def _reopened(self, speech_start: int) -> Turn | None:
         """The turn that was answered, if nobody has heard anything of the answer yet."""
         answer = self._answer
-        if answer is None or answer.playing or not self.params.resume_ms:
+        if answer is None or answer.playing or answer.turn.typed or not self.params.resume_ms:
             return None
         if speech_start > answer.ended_turn + self._samples(self.params.resume_ms):
             return None
@@ -305,7 +309,7 @@ class TurnTaker:
             self._not_interrupted("false_interruption")
         elif turn.utterances:
             self._judge()
-        else:
+        elif not turn.typed:
             self._turn = None
 
     def _transcript(self, event: Transcript) -> None:
@@ -336,25 +340,20 @@ class TurnTaker:
 
     def _turn_end(self, turn: Turn) -> int:
         """Index at which it is over, as things are."""
-        params = self.params
         if turn.committed:
             return self._now
-        silence = params.end_silence_ms
-        if turn.judgement is not None and (turn.probability or 0) < (params.end_threshold or 0):
-            silence = params.max_end_silence_ms
-        if params.wake_phrase and not self._is_awake(turn.began) and not turn.transcribed:
-            silence += params.transcript_wait_ms
-        return turn.voiced_until + self._samples(silence)
+        silence_ms = turn.silence_ms(self.params, awake=self._is_awake(turn.began))
+        return turn.voiced_until + self._samples(silence_ms)
 
     def _end_turn(self) -> None:
         turn = self._turn
         assert turn is not None  # noqa: S101 - timers of a turn exist only with one
         self._turn = None
         text: str | None = turn.text
-        if turn.speech < self._samples(self.params.min_turn_speech_ms):
+        if not turn.typed and turn.speech < self._samples(self.params.min_turn_speech_ms):
             self._discard(turn, "too_short")
             return
-        if self.params.wake_phrase:
+        if self.params.wake_phrase and not turn.typed:
             text = self._without_phrase(turn)
         if text is None:
             return
