@@ -115,7 +115,9 @@ class Journal:
     def add(self, caption: Caption) -> None:
         """Write it down."""
         entry = {"question": self._question, "caption": caption.as_dict()}
-        line = json.dumps(entry, ensure_ascii=False).encode() + b"\n"
+        text = json.dumps(entry, ensure_ascii=False)
+        # A file name that is no UTF-8 comes with lone surrogates, and their escapes are JSON's.
+        line = text.encode(errors="backslashreplace") + b"\n"
         self._file.write(line)
         self._index.add(caption.path, caption.digest, self._size)
         self._size += len(line)

@@ -59,7 +59,7 @@ def write_sidecar(caption: Caption, kind: str) -> str:
     if is_url(caption.path):
         raise MediaError("a URL has no folder for a file beside it", where=short_name(caption.path))
     target = sidecar_path(caption.path, kind)
-    storage.write(target, _sidecar(caption, kind).encode())
+    storage.write(target, _sidecar(caption, kind).encode(errors="backslashreplace"))
     return target
 
 
@@ -161,6 +161,9 @@ def _row(caption: Caption) -> dict[str, Any]:
     row: dict[str, Any] = {name: getattr(caption, name) for name in _COLUMNS}
     if row["data"] is not None:
         row["data"] = json.dumps(row["data"], ensure_ascii=False)
+    for name in ("path", "duplicate_of", "error"):  # of a file whose name is no UTF-8
+        if row[name] is not None:
+            row[name] = row[name].encode(errors="backslashreplace").decode()
     return row
 
 
@@ -169,7 +172,7 @@ def _in_one_piece(
 ) -> None:
     part = target.with_name(f".{target.name}.part")
     try:
-        with part.open("w", encoding="utf-8", newline=newline) as file:
+        with part.open("w", encoding="utf-8", errors="backslashreplace", newline=newline) as file:
             write(file)
         os.replace(part, target)
     except OSError as error:

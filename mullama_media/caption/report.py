@@ -59,7 +59,7 @@ class Report:
         self._part = self._path.with_name(f".{self._path.name}.part")
         self._count = self._failed = 0
         try:
-            self._file = self._part.open("w", encoding="utf-8")
+            self._file = self._part.open("w", encoding="utf-8", errors="backslashreplace")
             self._file.write(_HEAD)
         except OSError as error:
             raise self._error(error) from error

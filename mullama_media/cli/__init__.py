@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 
 __all__ = ["main"]
@@ -12,6 +13,8 @@ def main() -> None:
     from mullama_media.cli.app import app
     from mullama_media.errors import MullamaError
 
+    if isinstance(sys.stdout, io.TextIOWrapper):  # file names that are no UTF-8 are written as read
+        sys.stdout.reconfigure(errors="surrogateescape")
     try:
         app()
     except MullamaError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, redirect_stdout
@@ -136,7 +137,8 @@ class _Output:
             except MediaError as error:
                 caption = Caption(caption.path, caption.digest, error=str(error))
         if self._as_json:
-            typer.echo(json.dumps(caption.as_dict(), ensure_ascii=False), self._file)
+            line = json.dumps(caption.as_dict(), ensure_ascii=False)
+            typer.echo(line.encode(errors="backslashreplace"), self._file)
         elif not self._quiet and caption.error is None:
             name = short_name(caption.path) if is_url(caption.path) else caption.path
             typer.echo(f"{name}: {' '.join(caption.text.split())}", self._file)
@@ -147,7 +149,9 @@ def _names(names: Sequence[str]) -> Iterator[str]:
     """- is a list on stdin, one path a line."""
     for name in names:
         if name == "-":
-            yield from (line for raw in sys.stdin if (line := raw.rstrip("\r\n")))
+            yield from (
+                os.fsdecode(line) for raw in sys.stdin.buffer if (line := raw.rstrip(b"\r\n"))
+            )
         else:
             yield name
 
